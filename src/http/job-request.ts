@@ -1,0 +1,113 @@
+/** The body of POST /jobs/create (contract 2). */
+import { RegistryError } from "../errors.ts";
+import type { JobParameters, JobSecrets, JobType } from "../jobs/job.ts";
+import { type JsonObject, memberNames, readBoolean, readMembers, readString } from "../registry/json-reader.ts";
+
+export interface JobRequest {
+  readonly type: JobType;
+  readonly parameters: JobParameters;
+  readonly secrets: JobSecrets;
+}
+
+/** Read-only members, which the C# client sends too, are not listed and so ignored. */
+const MEMBERS = memberNames(
+  "type",
+  "inputBlobContainerUri",
+  "inputBlobName",
+  "outputBlobContainerUri",
+  "outputBlobName",
+  "excludeKeysInExport",
+  "storageAuthenticationType",
+  "includeConfigurations",
+);
+type Members = typeof MEMBERS extends ReadonlyMap<string, infer N extends string> ? Partial<Record<N, unknown>> : never;
+
+const BLOB_NAME_LENGTH_MAX = 1_024;
+
+/** Throws ArgumentInvalid that names the member. */
+export function readJobRequest(body: JsonObject): JobRequest {
+  try {
+    const members = readMembers(body, MEMBERS);
+    refuseUnsupported(members);
+    return readType(members) === "import" ? readImport(members) : readExport(members);
+  } catch (error) {
+    throw error instanceof RegistryError ? new RegistryError("ArgumentInvalid", error.message) : error;
+  }
+}
+
+function readType({ type }: Members): JobType {
+  const text = readString(type, "type");
+  const known = (["import", "export"] as const).find((candidate) => candidate === text?.toLowerCase());
+  if (known === undefined)
+    throw new RegistryError(
+      "ArgumentInvalid",
+      `'type' should be import or export, it is ${text === null ? "missing" : JSON.stringify(text.slice(0, 100))}.`,
+    );
+  return known;
+}
+
+/** What would be silently left out is refused. */
+function refuseUnsupported({ storageAuthenticationType, includeConfigurations }: Members): void {
+  const storage = readString(storageAuthenticationType, "storageAuthenticationType");
+  if (storage !== null && storage.toLowerCase() !== "keybased")
+    throw new RegistryError(
+      "ArgumentInvalid",
+      `'storageAuthenticationType' ${JSON.stringify(storage.slice(0, 100))} is not supported: give container URIs with a SAS.`,
+    );
+  if (readBoolean(includeConfigurations, "includeConfigurations") === true)
+    throw new RegistryError("ArgumentInvalid", "'includeConfigurations' is not supported.");
+}
+
+function readImport(members: Members): JobRequest {
+  const inputBlobContainerUri = readUri(members.inputBlobContainerUri, "inputBlobContainerUri");
+  const outputBlobContainerUri = readUri(members.outputBlobContainerUri, "outputBlobContainerUri");
+  const inputBlobName = readBlobName(members.inputBlobName, "inputBlobName", "devices.txt");
+  const outputBlobName = readBlobName(members.outputBlobName, "outputBlobName", "importErrors.log");
+  if (
+    inputBlobName === outputBlobName &&
+    withoutQuery(inputBlobContainerUri) === withoutQuery(outputBlobContainerUri)
+  ) {
+    throw new RegistryError("ArgumentInvalid", `'outputBlobName' is the input blob itself, "${inputBlobName}".`);
+  }
+  const containers = {
+    inputBlobContainer: withoutQuery(inputBlobContainerUri),
+    outputBlobContainer: withoutQuery(outputBlobContainerUri),
+  };
+  return {
+    type: "import",
+    parameters: { inputBlobName, outputBlobName, excludeKeysInExport: false, ...containers },
+    secrets: { inputBlobContainerUri, outputBlobContainerUri },
+  };
+}
+
+function readExport(members: Members): JobRequest {
+  const excludeKeysInExport = readBoolean(members.excludeKeysInExport, "excludeKeysInExport") ?? false;
+  const outputBlobName = readBlobName(members.outputBlobName, "outputBlobName", "devices.txt");
+  const outputBlobContainerUri = readUri(members.outputBlobContainerUri, "outputBlobContainerUri");
+  return {
+    type: "export",
+    parameters: { outputBlobName, excludeKeysInExport, outputBlobContainer: withoutQuery(outputBlobContainerUri) },
+    secrets: { outputBlobContainerUri },
+  };
+}
+
+function readUri(value: unknown, name: string): string {
+  const text = readString(value, name) ?? "";
+  if (text === "") throw new RegistryError("ArgumentInvalid", `'${name}' is missing.`);
+  return text;
+}
+
+function readBlobName(value: unknown, name: string, otherwise: string): string {
+  const text = readString(value, name) || otherwise;
+  if (text.length > BLOB_NAME_LENGTH_MAX)
+    throw new RegistryError(
+      "ArgumentInvalid",
+      `'${name}' has ${text.length} characters, at most ${BLOB_NAME_LENGTH_MAX} are allowed.`,
+    );
+  return text;
+}
+
+/** The URI without what may hold a SAS. */
+function withoutQuery(uri: string): string {
+  return uri.split(/[?#]/, 1)[0]!;
+}

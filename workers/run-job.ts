@@ -48,7 +48,7 @@ export interface JobContext {
   readonly batchLinesMax: number | undefined;
   openContainer(uri: string): BlobContainer;
   /** Throws FenceLost when the job is not ours any more. */
-  checkHold(): Promise<void>;
+  readonly checkHold: () => Promise<void>;
   /** Calls `work` again and again until disposed of; a lost fence aborts the job. */
   every(intervalMs: number, work: () => Promise<void>): Disposable;
 }

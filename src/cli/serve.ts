@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Server } from "node:https";
 import type { Command } from "commander";
 import type { FastifyInstance } from "fastify";
-import type { Config, SettingName } from "../config.ts";
+import type { Config } from "../config.ts";
 import { acquireServeLock } from "../db/embedded-postgres.ts";
 import { type Deployment, openDeployment } from "../deployment.ts";
 import { messageOf } from "../errors.ts";
@@ -13,29 +13,15 @@ import { HubDirectory, type ServedHub } from "../http/hub-directory.ts";
 import { DRAIN_REQUESTS_MS_MAX } from "../limits.ts";
 import { type Logger, openLog } from "../log.ts";
 import { openJobQueue } from "../queue/job-queue.ts";
-import { addSettings, readConfig, WORKER_SETTINGS } from "./settings.ts";
+import { readConfig } from "./settings.ts";
 import { aborted, listenForShutdown } from "./signals.ts";
 import { watchPostgres } from "./watch-postgres.ts";
 import { WorkerChild } from "./worker-child.ts";
 
-const API_SETTINGS = [
-  "HUBFERRY_HOST",
-  "HUBFERRY_PORT",
-  "HUBFERRY_TLS_CERT",
-  "HUBFERRY_TLS_KEY",
-] as const satisfies readonly SettingName[];
 const CONNECTIONS_MAX = 20;
 
-export function addServeCommand(program: Command, env: NodeJS.ProcessEnv): void {
-  const command = addSettings(program.command("serve").description("serve the API, with a worker beside it"), [
-    ...API_SETTINGS,
-    ...WORKER_SETTINGS,
-  ]);
-  command.option("--no-worker", "serve the API alone: other processes run the jobs");
-  command.action(async () => serve(command, env));
-}
-
-async function serve(command: Command, env: NodeJS.ProcessEnv): Promise<void> {
+/** Serves until a signal asks it to drain. */
+export async function serve(command: Command, env: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(command, env);
   const log = openLog(config.logLevel);
   let worker: WorkerChild | null = null;
@@ -49,7 +35,7 @@ async function serve(command: Command, env: NodeJS.ProcessEnv): Promise<void> {
   const { database, postgres } = deployment;
   if (postgres !== null) {
     stack.use(await acquireServeLock(postgres));
-    stack.use(watchPostgres(postgres, log, shutdown.request));
+    stack.use(watchPostgres(postgres, log, () => shutdown.request()));
   }
   const app = await openServer(config, deployment, stack, log);
   if (command.opts<{ worker: boolean }>().worker)
@@ -80,7 +66,7 @@ async function openServer(
     (app?.server as Server | undefined)?.setSecureContext(certificate);
   };
   const hubs = stack.use(await HubDirectory.open(database, box, log, onChange));
-  app = openApp({ database, hubs, queue, box, storageHosts: config.storageHosts, log }, certificate!);
+  app = openApp({ database, hubs, queue, box, storageHosts: config.storageHosts, log }, certificate);
   return app;
 }
 

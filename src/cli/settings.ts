@@ -27,6 +27,14 @@ function camelCase(flag: string): string {
   return flag.replace(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
 }
 
+/** What only a server needs. */
+export const API_SETTINGS = [
+  "HUBFERRY_HOST",
+  "HUBFERRY_PORT",
+  "HUBFERRY_TLS_CERT",
+  "HUBFERRY_TLS_KEY",
+] as const satisfies readonly SettingName[];
+
 /** What a worker needs. */
 export const WORKER_SETTINGS = [
   "HUBFERRY_DATA_DIR",

@@ -24,7 +24,7 @@ export function watchPostgres(
     schedule();
   };
   const schedule = () => {
-    if (!isStopped) timer = setTimeout(() => (turn = look()), WATCH_INTERVAL_MS);
+    if (!isStopped) timer = setTimeout(() => void (turn = look()), WATCH_INTERVAL_MS);
   };
   schedule();
   return {

@@ -5,22 +5,14 @@ import { startWorker } from "../../workers/main.ts";
 import { openDeployment } from "../deployment.ts";
 import { openLog } from "../log.ts";
 import { watchPostgres } from "./watch-postgres.ts";
-import { addSettings, readConfig, WORKER_SETTINGS } from "./settings.ts";
+import { readConfig } from "./settings.ts";
 import { aborted, listenForShutdown } from "./signals.ts";
 
 /** Each job takes one connection for its batch or its snapshot; heartbeats, sweeps and the queue share the rest. */
 const CONNECTIONS_BESIDE_JOBS = 4;
 
-export function addWorkCommand(program: Command, env: NodeJS.ProcessEnv): void {
-  const command = addSettings(
-    program.command("work").description("run jobs, without serving the API"),
-    WORKER_SETTINGS,
-  );
-  command.option("--worker-id <id>", "name of this worker in the rows of its jobs (default: a random one)");
-  command.action(async () => work(command, env));
-}
-
-async function work(command: Command, env: NodeJS.ProcessEnv): Promise<void> {
+/** Works until a signal, or the loss of its parent, asks it to drain. */
+export async function work(command: Command, env: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(command, env);
   const workerId = command.opts<{ workerId?: string }>().workerId ?? randomUUID();
   const log = openLog(config.logLevel).child({ worker: workerId });

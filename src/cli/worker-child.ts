@@ -15,8 +15,11 @@ const STEADY_MS = 60_000;
 /** Time that a worker gets to commit its batches and hand its jobs back. */
 const DRAIN_MS_MAX = 60_000;
 
-/** Small young generations: a batch's garbage is collected before it adds up (measured: see ARCHITECTURE.md, memory). */
-const NODE_FLAGS = ["--max-semi-space-size=8"];
+/**
+ * A small heap: without a bound V8 lets garbage grow to hundreds of MB, for it sees a machine with much memory. Young
+ * objects get 16 MB, so that most of a batch is gone before it is moved (measured: ARCHITECTURE.md, memory).
+ */
+const NODE_FLAGS = ["--max-semi-space-size=16", "--max-old-space-size=128"];
 
 export class WorkerChild implements AsyncDisposable {
   readonly #args: readonly string[];

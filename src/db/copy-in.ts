@@ -33,7 +33,7 @@ export function copyIn(connection: Connection, sql: string, chunks: Iterable<Buf
     reject(error);
   };
   const query: CopyInQuery = {
-    submit: (wire) => void (wire as unknown as { query(text: string): void }).query(sql),
+    submit: (wire) => (wire as unknown as { query(text: string): void }).query(sql),
     handleCopyInResponse: (wire) => feed(wire as unknown as CopyConnection, chunks, () => failed, fail),
     handleError: fail,
     handleCommandComplete: () => {},

@@ -22,14 +22,16 @@ export function openPool(connection: pg.PoolConfig, connectionsMax: number, log:
     keepAlive: true,
     ...connection,
     max: connectionsMax,
-    types: {
-      getTypeParser: ((oid: number, format?: "text") =>
-        oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-    },
+    types: { getTypeParser: parserOf as typeof pg.types.getTypeParser },
   });
   // A connection that breaks while it idles is replaced by the pool; unheard, the event would end the process.
   pool.on("error", (error) => log.warn({ err: error.message }, "an idle database connection broke"));
   return pool;
+}
+
+/** As pg itself parses values, but for `int8`. */
+function parserOf(oid: number, format?: "text"): unknown {
+  return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format);
 }
 
 /**

@@ -78,8 +78,7 @@ export function openApp(api: Api, https: { cert: string; key: string } | null): 
       api.log,
     ),
   );
-  for (const routes of [healthRoutes, deviceRoutes, moduleRoutes, statisticsRoutes, jobRoutes])
-    routes(app as never, api);
+  for (const routes of [healthRoutes, deviceRoutes, moduleRoutes, statisticsRoutes, jobRoutes]) routes(app, api);
   return app;
 }
 

@@ -19,7 +19,7 @@ export function exportStatement(hubId: number, excludeKeys: boolean): string {
         case when iot_edge then '},"capabilities":{"iotEdge":true}' else '},"capabilities":{"iotEdge":false}' end,
         ',"deviceScope":' || to_json(device_scope)::text, ',"parentScopes":' || parent_scopes, '}')
         from identities
-       where hub_id = ${Number(hubId)}
+       where hub_id = ${hubId}
        order by device_id, module_id
     ) to stdout with (format csv, quote e'\\x01', delimiter e'\\x02')`;
 }

@@ -54,7 +54,7 @@ export function readStrings(value: unknown, path: string): readonly string[] | n
   if (value === undefined || value === null) return null;
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string"))
     throw wrongType(value, path, "an array of strings");
-  return value as string[];
+  return value;
 }
 
 /** Reads one of the words, in any case; gives it as it is spelt here. */

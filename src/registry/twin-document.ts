@@ -93,21 +93,18 @@ class DocumentChecker {
   }
 
   #checkValue(value: unknown, path: string, key: string | number, depth: number): void {
-    switch (typeof value) {
-      case "string":
-        return this.#checkString(value, path, key);
-      case "number":
-        return this.#checkNumber(value, path, key);
-      case "boolean":
-        this.#bytes += BOOLEAN_BYTES;
-        return;
-      default:
-        if (value === null || value === undefined)
-          throw this.#broken(path, key, "is null, which a twin does not store");
-        if (depth > TWIN_DEPTH_MAX) throw this.#broken(path, key, `lies deeper than ${TWIN_DEPTH_MAX} levels`);
-        if (Array.isArray(value))
-          value.forEach((item, index) => this.#checkValue(item, `${path}.${key}`, index, depth + 1));
-        else this.#checkObject(value as JsonObject, `${path}.${key}`, depth + 1);
+    if (typeof value === "string") return this.#checkString(value, path, key);
+    if (typeof value === "number") return this.#checkNumber(value, path, key);
+    if (typeof value === "boolean") {
+      this.#bytes += BOOLEAN_BYTES;
+      return;
+    }
+    if (value === null || value === undefined) throw this.#broken(path, key, "is null, which a twin does not store");
+    if (depth > TWIN_DEPTH_MAX) throw this.#broken(path, key, `lies deeper than ${TWIN_DEPTH_MAX} levels`);
+    if (Array.isArray(value)) {
+      value.forEach((item, index) => this.#checkValue(item, `${path}.${key}`, index, depth + 1));
+    } else {
+      this.#checkObject(value as JsonObject, `${path}.${key}`, depth + 1);
     }
   }
 

@@ -1,0 +1,78 @@
+/**
+ * SIGTERM drains: the running batch commits, the job is handed back with the attempt not counted against it, and the
+ * next start goes on where it stopped. A second SIGTERM ends everything at once, and the next start recovers.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, inject, test } from "vitest";
+import { openEmbeddedPostgres } from "../../src/db/embedded-postgres.ts";
+import { openLog } from "../../src/log.ts";
+import { Dice } from "../support/dice.ts";
+import { FaultImport, prepareFile } from "../support/fault-import.ts";
+import { BACKENDS, FaultServer, type JobRow } from "../support/fault-server.ts";
+import { processesLeft } from "../support/processes.ts";
+
+const IDENTITIES = Number(process.env["FAULT_IDENTITIES"] ?? 30_000);
+const SEED = Number(process.env["FAULT_SEED"] ?? 1);
+const TEST_MS_MAX = 240_000 + IDENTITIES;
+/** As SIGINT of a shell; the command says so in src/cli/signals.ts. */
+const EXIT_AT_ONCE = 130;
+
+describe.each([SEED])("seed %i", (seed) => {
+  test.concurrent.each(BACKENDS)(
+    "SIGTERM hands the job back, queue on %s",
+    async (backend) => {
+      const dice = new Dice(seed);
+      const file = prepareFile(seed, IDENTITIES);
+      const storage = inject("azurite").host;
+      await using server = await FaultServer.start({ backend, storage, external: backend === "redis" });
+      const hub = await server.createHub("contoso");
+      using job = await FaultImport.submit(server, hub, file, storage);
+      await job.reach(0.1 + dice.share() * 0.4);
+      await sleep(dice.below(100));
+      expect(await server.stop(), server.process.output()).toBe(0);
+      expect(await processesLeft(server.dataDir)).toEqual([]);
+      expect(await readJob(server, job.jobId)).toMatchObject({
+        status: "enqueued",
+        attempt: 1,
+        attemptsWithoutProgress: 0,
+        workerId: null,
+        secretsSealed: expect.any(Buffer) as Buffer,
+      });
+      await server.restart();
+      const end = await job.expectUndisturbed(`seed ${seed} on ${backend}`);
+      expect(end.attempt).toBe(2);
+      expect(await server.stop()).toBe(0);
+    },
+    TEST_MS_MAX,
+  );
+
+  test.concurrent(
+    "a second SIGTERM ends everything at once",
+    async () => {
+      const dice = new Dice(seed + 1);
+      const file = prepareFile(seed, IDENTITIES);
+      const storage = inject("azurite").host;
+      await using server = await FaultServer.start({ backend: "postgres", storage });
+      const hub = await server.createHub("contoso");
+      using job = await FaultImport.submit(server, hub, file, storage);
+      await job.reach(0.1 + dice.share() * 0.4);
+      server.process.signal("SIGTERM");
+      // The first one must have been taken: two at once may be merged into one.
+      while (!server.process.output().includes('"draining"')) await sleep(1);
+      server.process.signal("SIGTERM");
+      expect(await server.process.exited, server.process.output()).toBe(EXIT_AT_ONCE);
+      expect(await processesLeft(server.dataDir)).toEqual([]);
+      await server.restart();
+      await job.expectUndisturbed(`seed ${seed}`);
+      expect(await server.stop()).toBe(0);
+      expect(await processesLeft(server.dataDir)).toEqual([]);
+    },
+    TEST_MS_MAX,
+  );
+});
+
+/** The row as it lies there while no hubferry runs: the embedded PostgreSQL is started for it. */
+async function readJob(server: FaultServer, jobId: string): Promise<JobRow> {
+  await using _ = server.isExternal ? null : await openEmbeddedPostgres(server.dataDir, openLog("silent"));
+  return server.findRow(jobId);
+}

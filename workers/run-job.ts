@@ -1,9 +1,8 @@
 /** One attempt at a job: claimed, kept alive, run, and ended in one of the ways that there are. */
-import { BlobError } from "../src/blob/blob-error.ts";
 import { type BlobContainer, openContainer } from "../src/blob/container.ts";
 import type { StorageHosts } from "../src/blob/storage-hosts.ts";
 import type { Database } from "../src/db/pool.ts";
-import { messageOf, RegistryError } from "../src/errors.ts";
+import { messageOf } from "../src/errors.ts";
 import { getHubById } from "../src/hubs/hubs.ts";
 import {
   claimJob,
@@ -23,7 +22,7 @@ import type { JobQueue } from "../src/queue/job-queue.ts";
 import type { SecretBox } from "../src/secret-box.ts";
 import { runExport } from "./export/run-export.ts";
 import { runImport } from "./import/run-import.ts";
-import { JobFailure } from "./job-failure.ts";
+import { isFinalFailure, JobFailure } from "./job-failure.ts";
 
 /** What a worker process has for all its jobs. */
 export interface Worker {
@@ -138,7 +137,7 @@ async function endAttempt(worker: Worker, job: ClaimedJob, error: unknown, log: 
     } else if (worker.draining.aborted) {
       await handBack(worker.database, job);
       log.info("job handed back");
-    } else if (isFinal(error)) {
+    } else if (isFinalFailure(error)) {
       await failJob(worker.database, job, reason);
       log.warn({ reason }, "job failed");
     } else {
@@ -149,12 +148,6 @@ async function endAttempt(worker: Worker, job: ClaimedJob, error: unknown, log: 
     if (!(endError instanceof FenceLost))
       log.error({ reason, err: withoutSecrets(messageOf(endError)) }, "the end of the attempt could not be written");
   }
-}
-
-/** Trying again would not help. */
-function isFinal(error: unknown): boolean {
-  if (error instanceof BlobError) return !error.retryable;
-  return error instanceof JobFailure || error instanceof RegistryError;
 }
 
 async function wakeNextImport(worker: Worker, job: ClaimedJob): Promise<void> {

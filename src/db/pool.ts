@@ -5,7 +5,8 @@ import type { Logger } from "../log.ts";
 export type Database = pg.Pool;
 export type Connection = pg.PoolClient;
 
-const INT8_OID = 20;
+type TypeOid = (typeof pg.types.builtins)[keyof typeof pg.types.builtins];
+
 /** Deadlock and serialisation failure: the transaction was undone whole and may simply be run again. */
 const RETRYABLE_SQLSTATES = new Set(["40001", "40P01"]);
 const TRANSACTION_TRIES_MAX = 5;
@@ -30,8 +31,8 @@ export function openPool(connection: pg.PoolConfig, connectionsMax: number, log:
 }
 
 /** As pg itself parses values, but for `int8`. */
-function parserOf(oid: number, format?: "text"): unknown {
-  return oid === INT8_OID ? Number : pg.types.getTypeParser(oid, format);
+function parserOf(oid: TypeOid, format?: "text"): unknown {
+  return oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format);
 }
 
 /**

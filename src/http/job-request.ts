@@ -20,14 +20,18 @@ const MEMBERS = memberNames(
   "storageAuthenticationType",
   "includeConfigurations",
 );
-type Members = typeof MEMBERS extends ReadonlyMap<string, infer N extends string> ? Partial<Record<N, unknown>> : never;
+type Members = ReturnType<typeof readJobMembers>;
+
+function readJobMembers(body: JsonObject) {
+  return readMembers(body, MEMBERS);
+}
 
 const BLOB_NAME_LENGTH_MAX = 1_024;
 
 /** Throws ArgumentInvalid that names the member. */
 export function readJobRequest(body: JsonObject): JobRequest {
   try {
-    const members = readMembers(body, MEMBERS);
+    const members = readJobMembers(body);
     refuseUnsupported(members);
     return readType(members) === "import" ? readImport(members) : readExport(members);
   } catch (error) {

@@ -25,8 +25,8 @@ function renderJob(
   const { parameters } = job;
   return {
     jobId: job.jobId,
-    startTimeUtc: job.createdAt.toISOString(),
-    ...(job.endedAt === null ? {} : { endTimeUtc: job.endedAt.toISOString() }),
+    startTimeUtc: wireTime(job.createdAt),
+    ...(job.endedAt === null ? {} : { endTimeUtc: wireTime(job.endedAt) }),
     type: job.type,
     status: job.status,
     progress: progressOf(job),
@@ -40,6 +40,11 @@ function renderJob(
     ...(job.failureReason === null ? {} : { failureReason: job.failureReason }),
     statistics: statisticsOf(job),
   };
+}
+
+/** ISO 8601 with trailing zeros of the fraction trimmed (contract 1.0). */
+function wireTime(time: Date): string {
+  return time.toISOString().replace(/\.?0+Z$/, "Z");
 }
 
 /** Percent; 100 only once the job is completed, for a log or a block list is still to be written. */

@@ -3,7 +3,7 @@
  * cancelled or claimed by somebody else in the meantime: that is what a lost fence means, and the only answer to it is
  * to stop.
  */
-import type { Connection, Database } from "../db/pool.ts";
+import { type Connection, type Database, sqlStateOf } from "../db/pool.ts";
 import { ATTEMPTS_WITHOUT_PROGRESS_MAX, LEASE_MS, RETRY_DELAY_MS, RETRY_DELAY_MS_MAX } from "../limits.ts";
 import type { SecretBox } from "../secret-box.ts";
 import { type ClaimedJob, type Job, JOB_COLUMNS, type JobCounters, type JobSecrets } from "./job.ts";
@@ -39,20 +39,36 @@ export async function claimJob(
   jobId: string,
   workerId: string,
 ): Promise<ClaimedJob | null> {
-  const { rows } = await database.query<Job & { secretsSealed: Buffer }>(
-    `update jobs
-        set status = 'running', attempt = attempt + 1, attempts_without_progress = attempts_without_progress + 1,
-            worker_id = $2, heartbeat_at = now(), not_before = null,
-            -- An import goes on where it stopped, an export begins anew.
-            started_at = case when type = 'export' then now() else coalesce(started_at, now()) end
-      where job_id = $1 and ${CLAIMABLE} and ${FIRST_OF_ITS_HUB}
-      returning ${JOB_COLUMNS}, secrets_sealed as "secretsSealed"`,
-    [jobId, workerId],
-  );
-  const row = rows[0];
-  if (row === undefined) return null;
+  const row = await tryClaim(database, jobId, workerId);
+  if (row === null) return null;
   const { secretsSealed, ...job } = row;
   return { ...job, secrets: JSON.parse(box.open(secretsSealed, secretsContext(jobId))) as JobSecrets };
+}
+
+const UNIQUE_VIOLATION = "23505";
+
+async function tryClaim(database: Database, jobId: string, workerId: string): Promise<ClaimedRow | null> {
+  try {
+    const { rows } = await database.query<ClaimedRow>(
+      `update jobs
+          set status = 'running', attempt = attempt + 1, attempts_without_progress = attempts_without_progress + 1,
+              worker_id = $2, heartbeat_at = now(), not_before = null,
+              -- An import goes on where it stopped, an export begins anew.
+              started_at = case when type = 'export' then now() else coalesce(started_at, now()) end
+        where job_id = $1 and ${CLAIMABLE} and ${FIRST_OF_ITS_HUB}
+        returning ${JOB_COLUMNS}, secrets_sealed as "secretsSealed"`,
+      [jobId, workerId],
+    );
+    return rows[0] ?? null;
+  } catch (error) {
+    // Another import of the hub was claimed at the same moment: this one waits for it.
+    if (sqlStateOf(error) === UNIQUE_VIOLATION) return null;
+    throw error;
+  }
+}
+
+interface ClaimedRow extends Job {
+  readonly secretsSealed: Buffer;
 }
 
 /** Says that the holder lives. Throws FenceLost. */

@@ -124,7 +124,9 @@ function openBackend({ database, redisUrl }: QueueBackend, log: Logger, options:
 
 function connectionOptions({ options }: Database): PgPoolConfig {
   const { types: _, ...connection } = options;
-  return { ...(connection as PgPoolConfig), max: CONNECTIONS_MAX, application_name: "hubferry queue" };
+  // The pool keeps its password out of sight of a spread.
+  const password = options.password === undefined ? {} : { password: options.password as string };
+  return { ...(connection as PgPoolConfig), ...password, max: CONNECTIONS_MAX, application_name: "hubferry queue" };
 }
 
 const WARN_INTERVAL_MS = 10_000;

@@ -10,7 +10,8 @@ type AuthenticationType = (typeof AUTHENTICATION_TYPES)[number];
 const MEMBERS = memberNames("symmetricKey", "x509Thumbprint", "type");
 const KEY_MEMBERS = memberNames("primaryKey", "secondaryKey");
 const THUMBPRINT_MEMBERS = memberNames("primaryThumbprint", "secondaryThumbprint");
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+/** Together with a length that is a multiple of 4; without groups, which took a tenth of a line's time. */
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 const THUMBPRINT = /^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$/;
 
 /** What a body says about authentication; types are checked, rules are not. Empty strings count as absent. */
@@ -89,7 +90,8 @@ function authenticationType(
 function checkKey(key: string | null): string {
   if (key === null) throw new RegistryError("ArgumentInvalid", "Either no keys or both keys can be set.");
   const bytes = (key.length / 4) * 3 - (key.endsWith("==") ? 2 : key.endsWith("=") ? 1 : 0);
-  if (!BASE64.test(key)) throw new RegistryError("ArgumentInvalid", "Invalid device key: it is not base64.");
+  if (key.length % 4 !== 0 || !BASE64.test(key))
+    throw new RegistryError("ArgumentInvalid", "Invalid device key: it is not base64.");
   if (bytes < SYMMETRIC_KEY_BYTES_MIN || bytes > SYMMETRIC_KEY_BYTES_MAX) {
     throw new RegistryError(
       "ArgumentInvalid",

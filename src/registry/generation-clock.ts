@@ -19,8 +19,3 @@ export class GenerationClock {
     return `${ms}${String(count % TICKS_PER_MS).padStart(4, "0")}`;
   }
 }
-
-/** The time of a generation id, in milliseconds since 1970. */
-export function generationTimeMs(generationId: string): number {
-  return Number(generationId.slice(0, -4)) - UNIX_EPOCH_MS;
-}

@@ -21,8 +21,7 @@ export function readImportLine(line: Buffer): Operation | LineFailure {
   return readImportText(line.toString("utf8"));
 }
 
-/** The same for a line that is known to be valid UTF-8. */
-export function readImportText(text: string): Operation | LineFailure {
+function readImportText(text: string): Operation | LineFailure {
   try {
     return readExportImportDevice(parseObject(text));
   } catch (error) {
@@ -44,8 +43,8 @@ export function lineTooLong(bytes: number): LineFailure {
   };
 }
 
-/** The report of an operation that failed when it was applied, or of a line that is no operation. */
-export function failureOf(error: RegistryError, text: string): LineFailure {
+/** The report of a line that is no operation. */
+function failureOf(error: RegistryError, text: string): LineFailure {
   if (error.code === "DeserializationError") return malformed(text, error.message);
   const ids = error instanceof OperationError ? error : { deviceId: null, moduleId: null };
   return {

@@ -10,26 +10,39 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Names of members, as `readMembers` takes them. */
+export interface MemberNames<N extends string> {
+  readonly exact: ReadonlySet<string>;
+  readonly byLowerCase: ReadonlyMap<string, N>;
+}
+
+export function memberNames<N extends string>(...names: readonly N[]): MemberNames<N> {
+  return { exact: new Set(names), byLowerCase: new Map(names.map((name) => [name.toLowerCase(), name])) };
+}
+
 /**
- * The object with its members under the names that `names` lists, whatever case they came in; the rest is dropped.
- * Keys of `names` are lower case, values the names to use.
+ * The object's members under their names, whatever case they came in; others are not to be looked at. An object whose
+ * names are all spelt as they should be, the common case by far, is given back itself.
  */
 export function readMembers<N extends string>(
   value: JsonObject,
-  names: ReadonlyMap<string, N>,
+  names: MemberNames<N>,
+): Readonly<Partial<Record<N, unknown>>> {
+  for (const key in value) if (!names.exact.has(key)) return renameMembers(value, names.byLowerCase);
+  return value as Partial<Record<N, unknown>>;
+}
+
+function renameMembers<N extends string>(
+  value: JsonObject,
+  byLowerCase: ReadonlyMap<string, N>,
 ): Partial<Record<N, unknown>> {
   const members: Partial<Record<N, unknown>> = {};
   for (const key in value) {
-    const name = names.get(key) ?? names.get(key.toLowerCase());
+    const name = byLowerCase.get(key.toLowerCase());
     // The last spelling wins, and where that is null the member is absent.
-    if (name !== undefined) members[name] = value[key] ?? undefined;
+    if (name !== undefined) members[name] = value[key];
   }
   return members;
-}
-
-/** The map that `readMembers` takes: each name as it is spelt, and in lower case. */
-export function memberNames<N extends string>(...names: readonly N[]): ReadonlyMap<string, N> {
-  return new Map(names.flatMap((name) => [[name.toLowerCase(), name] as const, [name, name] as const]));
 }
 
 export function readString(value: unknown, path: string): string | null {

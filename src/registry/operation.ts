@@ -160,7 +160,7 @@ function readTyped(object: JsonObject) {
 const STATUSES = ["enabled", "disabled"] as const;
 
 /** Throws ArgumentInvalid. A module id is checked where it is not null. */
-export function checkIds(deviceId: string | null, moduleId: string | null): asserts deviceId is string {
+function checkIds(deviceId: string | null, moduleId: string | null): asserts deviceId is string {
   if (deviceId === null) throw new RegistryError("ArgumentInvalid", "The line has no 'id'.");
   if (!IDENTITY_ID.test(deviceId))
     throw new RegistryError("ArgumentInvalid", `The device identifier "${quotedId(deviceId)}" is invalid.`);
@@ -175,7 +175,7 @@ function quotedId(id: string): string {
 }
 
 function readMode(value: unknown): ImportMode {
-  if (value === undefined) return "createOrUpdate";
+  if (value === undefined || value === null) return "createOrUpdate";
   if (typeof value !== "string")
     throw new RegistryError("ArgumentInvalid", "Unknown importMode: it should be a string.");
   const mode = findImportMode(value);

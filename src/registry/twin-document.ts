@@ -44,12 +44,23 @@ export function readTwinDocument(value: JsonObject, part: TwinPart): TwinDocumen
 }
 
 function checkedJson(content: JsonObject, part: TwinPart): string {
-  const bytes = new DocumentChecker(part).check(content);
-  const bytesMax = part === "tags" ? TWIN_TAGS_BYTES_MAX : TWIN_PROPERTIES_BYTES_MAX;
-  if (bytes > bytesMax)
-    throw new RegistryError("ArgumentInvalid", `'${part}' has ${bytes} bytes, at most ${bytesMax} are allowed.`);
-  return JSON.stringify(content);
+  new ValueChecker(part).check(content);
+  const json = JSON.stringify(content);
+  // What is short cannot break a bound on sizes, and what has no escape holds no character that is not allowed.
+  if (json.length > UNMEASURED_CHARS_MAX || json.includes("\\u")) new TextChecker(part).check(content);
+  return json;
 }
+
+/**
+ * JSON up to this length keeps every bound on sizes: a character is at most 3 bytes, and a number that counts as 8 takes
+ * at least 2 characters with what is around it.
+ */
+const UNMEASURED_CHARS_MAX = Math.min(
+  Math.floor(TWIN_KEY_BYTES_MAX / 3),
+  Math.floor(TWIN_VALUE_BYTES_MAX / 3),
+  Math.floor(TWIN_TAGS_BYTES_MAX / 4),
+  Math.floor(TWIN_PROPERTIES_BYTES_MAX / 4),
+);
 
 /** Kept as given: it only has to be text that the database can hold. What is not even that is left out. */
 function checkedMetadata(metadata: object): string | null {
@@ -69,38 +80,31 @@ function depthOf(value: unknown, max: number): number {
   return 1 + Math.max(0, ...Object.values(value).map((member) => depthOf(member, max - 1)));
 }
 
-/** Walks a document once; sizes are counted as Azure does: keys and values, no punctuation. */
-class DocumentChecker {
+/** Checks what every document is checked for: names of members, values, depth. */
+class ValueChecker {
   readonly #part: TwinPart;
-  #bytes = 0;
 
   constructor(part: TwinPart) {
     this.#part = part;
   }
 
-  check(content: JsonObject): number {
+  check(content: JsonObject): void {
     this.#checkObject(content, this.#part, 1);
-    return this.#bytes;
   }
 
   #checkObject(value: JsonObject, path: string, depth: number): void {
     for (const key in value) {
       this.#checkKey(key, path);
       const member = value[key];
-      if (typeof member === "string") this.#checkString(member, path, key);
-      else this.#checkValue(member, path, key, depth);
+      if (typeof member !== "string") this.#checkValue(member, path, key, depth);
     }
   }
 
   #checkValue(value: unknown, path: string, key: string | number, depth: number): void {
-    if (typeof value === "string") return this.#checkString(value, path, key);
+    if (typeof value === "string" || typeof value === "boolean") return;
     if (typeof value === "number") return this.#checkNumber(value, path, key);
-    if (typeof value === "boolean") {
-      this.#bytes += BOOLEAN_BYTES;
-      return;
-    }
-    if (value === null || value === undefined) throw this.#broken(path, key, "is null, which a twin does not store");
-    if (depth > TWIN_DEPTH_MAX) throw this.#broken(path, key, `lies deeper than ${TWIN_DEPTH_MAX} levels`);
+    if (value === null || value === undefined) throw broken(path, key, "is null, which a twin does not store");
+    if (depth > TWIN_DEPTH_MAX) throw broken(path, key, `lies deeper than ${TWIN_DEPTH_MAX} levels`);
     if (Array.isArray(value)) {
       value.forEach((item, index) => this.#checkValue(item, `${path}.${key}`, index, depth + 1));
     } else {
@@ -109,43 +113,65 @@ class DocumentChecker {
   }
 
   #checkKey(key: string, path: string): void {
-    const bytes = Buffer.byteLength(key);
-    this.#bytes += bytes;
-    if (bytes === 0) throw this.#broken(path, key, "has an empty name");
-    if (bytes > TWIN_KEY_BYTES_MAX)
-      throw this.#broken(
-        path,
-        `${key.slice(0, 32)}...`,
-        `has a name of ${bytes} bytes, at most ${TWIN_KEY_BYTES_MAX} are allowed`,
-      );
+    if (key === "") throw broken(path, key, "has an empty name");
     // Reported properties come from devices and are kept as they are: $edgeHub reports its clients as "device/$module".
     if (this.#part !== "properties.reported" && FORBIDDEN_IN_KEYS.test(key)) {
-      throw this.#broken(path, key, "has a name with a control character, '.', '$', '#' or a space");
+      throw broken(path, key, "has a name with a control character, '.', '$', '#' or a space");
     }
-    this.#checkText(key, path, key);
-  }
-
-  #checkString(value: string, path: string, key: string | number): void {
-    const bytes = Buffer.byteLength(value);
-    this.#bytes += bytes;
-    if (bytes > TWIN_VALUE_BYTES_MAX)
-      throw this.#broken(path, key, `has ${bytes} bytes, at most ${TWIN_VALUE_BYTES_MAX} are allowed`);
-    this.#checkText(value, path, key);
-  }
-
-  #checkText(text: string, path: string, key: string | number): void {
-    if (text.includes("\0")) throw this.#broken(path, key, "holds the character U+0000");
-    if (!text.isWellFormed()) throw this.#broken(path, key, "holds half of a surrogate pair");
   }
 
   #checkNumber(value: number, path: string, key: string | number): void {
-    this.#bytes += NUMBER_BYTES;
     if (!Number.isFinite(value) || (Number.isInteger(value) && Math.abs(value) > TWIN_INTEGER_MAX)) {
-      throw this.#broken(path, key, "is a number out of range: integers lie within 2^52 of zero");
+      throw broken(path, key, "is a number out of range: integers lie within 2^52 of zero");
+    }
+  }
+}
+
+/** Checks sizes and characters; sizes are counted as Azure does: keys and values, no punctuation. */
+class TextChecker {
+  readonly #part: TwinPart;
+  #bytes = 0;
+
+  constructor(part: TwinPart) {
+    this.#part = part;
+  }
+
+  /** The values have been checked: nothing nests too deep. */
+  check(content: JsonObject): void {
+    this.#measure(content, this.#part, "");
+    const bytesMax = this.#part === "tags" ? TWIN_TAGS_BYTES_MAX : TWIN_PROPERTIES_BYTES_MAX;
+    if (this.#bytes > bytesMax) {
+      const text = `'${this.#part}' has ${this.#bytes} bytes, at most ${bytesMax} are allowed.`;
+      throw new RegistryError("ArgumentInvalid", text);
     }
   }
 
-  #broken(path: string, key: string | number, problem: string): RegistryError {
-    return new RegistryError("ArgumentInvalid", `${JSON.stringify(`${path}.${key}`.toWellFormed())} ${problem}.`);
+  #measure(value: unknown, path: string, key: string | number): void {
+    if (typeof value === "string") return this.#measureText(value, path, key, TWIN_VALUE_BYTES_MAX);
+    if (typeof value !== "object" || value === null) {
+      this.#bytes += typeof value === "number" ? NUMBER_BYTES : BOOLEAN_BYTES;
+      return;
+    }
+    const inner = key === "" ? path : `${path}.${key}`;
+    if (Array.isArray(value)) return value.forEach((item, index) => this.#measure(item, inner, index));
+    for (const [name, member] of Object.entries(value)) {
+      this.#measureText(name, inner, name.slice(0, NAME_SHOWN_CHARS_MAX), TWIN_KEY_BYTES_MAX);
+      this.#measure(member, inner, name);
+    }
   }
+
+  #measureText(text: string, path: string, key: string | number, bytesMax: number): void {
+    const bytes = Buffer.byteLength(text);
+    this.#bytes += bytes;
+    if (bytes > bytesMax) throw broken(path, key, `has a text of ${bytes} bytes, at most ${bytesMax} are allowed`);
+    if (text.includes("\0")) throw broken(path, key, "holds the character U+0000");
+    if (!text.isWellFormed()) throw broken(path, key, "holds half of a surrogate pair");
+  }
+}
+
+/** A name that is too long is shown up to here. */
+const NAME_SHOWN_CHARS_MAX = 64;
+
+function broken(path: string, key: string | number, problem: string): RegistryError {
+  return new RegistryError("ArgumentInvalid", `${JSON.stringify(`${path}.${key}`.toWellFormed())} ${problem}.`);
 }

@@ -2,14 +2,11 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import tls from "node:tls";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ApiClient, API_VERSION, type Reply, sasToken, type SendOptions } from "../support/api-client.ts";
+import type { ApiClient, SendOptions } from "../support/api-client.ts";
+import { expectError } from "../support/expect-error.ts";
 import { type ServedHubs, serveHubs } from "../support/served-hubs.ts";
 
-const FUZZ_RUNS = Number(process.env["FUZZ_RUNS"] ?? 600);
-const FUZZ_SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 31);
-const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
 
 let served: ServedHubs;
@@ -20,26 +17,6 @@ beforeAll(async () => {
   hub = await served.client("errors");
 });
 afterAll(() => served[Symbol.asyncDispose]());
-
-/** Holds the answer to envelope 1 and gives its code and text. */
-function expectError(reply: Reply, status: number, code: string): string {
-  expect([reply.status, reply.headers["iothub-errorcode"]], reply.text).toEqual([status, code]);
-  expect(reply.headers["content-type"]).toBe("application/json; charset=utf-8");
-  const requestId = String(reply.headers["x-ms-request-id"]);
-  expect(requestId).toMatch(GUID);
-  expect(Object.keys(reply.body)).toEqual(["Message", "ExceptionMessage"]);
-  const parts = String(reply.body["Message"]).split(";");
-  // The Node SDK splits at `;` and takes the second part, which must not be empty.
-  expect(parts).toHaveLength(2);
-  expect(parts[0]).toBe(`ErrorCode:${code}`);
-  expect(parts[1]).not.toBe("");
-  const stamp = /^Tracking ID:([0-9a-f]{32})-G:\d+-TimeStamp:(\d\d\/\d\d\/\d{4} \d\d:\d\d:\d\d)$/.exec(
-    String(reply.body["ExceptionMessage"]),
-  );
-  expect(stamp?.[1]).toBe(requestId.replaceAll("-", ""));
-  expect(Math.abs(Date.parse(`${stamp?.[2]}Z`) - Date.now())).toBeLessThan(60_000);
-  return parts[1]!;
-}
 
 describe("the envelope", () => {
   test("of a device that is not there", async () => {
@@ -199,213 +176,6 @@ test("what is no HTTP does no harm", async () => {
   expect((await hub.send("GET", "/statistics/devices")).status).toBe(200);
 });
 
-describe("anything at all", () => {
-  const SEGMENTS = [
-    "devices",
-    "modules",
-    "jobs",
-    "create",
-    "statistics",
-    "service",
-    "v2",
-    "query",
-    "livez",
-    "readyz",
-    "twins",
-    "configurations",
-  ];
-  const id = fc.oneof(
-    fc.constantFrom(
-      "d1",
-      "d2",
-      "$edgeAgent",
-      "é",
-      "a/b",
-      "",
-      ".",
-      "..",
-      "%",
-      "x".repeat(200),
-      "00000000-0000-0000-0000-000000000000",
-      "\0",
-    ),
-    fc.string({ unit: "binary", maxLength: 12 }),
-  );
-  const encoded = id.map((text) => encodeURIComponent(text.toWellFormed()));
-  const path = fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc
-        .tuple(
-          fc.constantFrom(
-            "/devices",
-            "/devices/",
-            "/jobs",
-            "/jobs/create",
-            "/jobs/v2/",
-            "/statistics/",
-            "/devices/d1/modules",
-            "/devices/d1/modules/",
-          ),
-          fc.option(encoded, { nil: "" }),
-        )
-        .map((parts) => parts.join("")),
-    },
-    {
-      weight: 2,
-      arbitrary: fc
-        .array(fc.oneof(fc.constantFrom(...SEGMENTS), encoded), { maxLength: 5 })
-        .map((parts) => `/${parts.join("/")}`),
-    },
-    { weight: 1, arbitrary: fc.stringMatching(/^\/[!-~]{0,40}$/) },
-  );
-  const query = fc.oneof(
-    { weight: 6, arbitrary: fc.constant(`?api-version=${API_VERSION}`) },
-    { weight: 2, arbitrary: fc.stringMatching(/^\?api-version=2021-04-12(&(top|x|__proto__)=[!-~]{0,8}){0,3}$/) },
-    { weight: 1, arbitrary: fc.stringMatching(/^\?[!-~]{0,20}$/) },
-  );
-  const words = fc.constantFrom<unknown>(
-    "create",
-    "Update",
-    "delete",
-    "updateTwin",
-    "enabled",
-    "sas",
-    "selfSigned",
-    "none",
-    "import",
-    "export",
-    "",
-    "*",
-    null,
-    true,
-    0,
-    -1,
-    1e308,
-    "a",
-    "\0",
-    "\ud800",
-    [],
-    {},
-    ["a"],
-    "http://127.0.0.1:22/x?sig=a",
-    "https://a.blob.core.windows.net/",
-  );
-  const NAMES = [
-    "deviceId",
-    "moduleId",
-    "id",
-    "importMode",
-    "status",
-    "statusReason",
-    "authentication",
-    "symmetricKey",
-    "primaryKey",
-    "secondaryKey",
-    "x509Thumbprint",
-    "primaryThumbprint",
-    "type",
-    "capabilities",
-    "iotEdge",
-    "deviceScope",
-    "parentScopes",
-    "tags",
-    "properties",
-    "desired",
-    "reported",
-    "$metadata",
-    "$version",
-    "eTag",
-    "twinETag",
-    "inputBlobContainerUri",
-    "outputBlobContainerUri",
-    "inputBlobName",
-    "outputBlobName",
-    "excludeKeysInExport",
-    "includeConfigurations",
-    "storageAuthenticationType",
-    "__proto__",
-    "constructor",
-  ];
-  const { value } = fc.letrec<{ value: unknown; object: unknown }>((tie) => ({
-    value: fc.oneof(
-      { depthSize: "small" },
-      words,
-      fc.jsonValue({ maxDepth: 1 }),
-      tie("object"),
-      fc.array(tie("object"), { maxLength: 4 }),
-    ),
-    object: fc.dictionary(fc.constantFrom(...NAMES), tie("value"), { maxKeys: 7 }),
-  }));
-  const item = fc.record(
-    {
-      id: fc.oneof(fc.constantFrom<unknown>("d1", "d2", "d3"), words),
-      moduleId: words,
-      importMode: words,
-      status: words,
-      tags: value,
-      properties: value,
-      authentication: value,
-    },
-    { requiredKeys: ["id"] },
-  );
-  const body = fc.oneof(
-    { weight: 5, arbitrary: value },
-    { weight: 3, arbitrary: fc.array(item, { maxLength: 4 }) },
-    { weight: 1, arbitrary: fc.string({ unit: "binary" }) },
-    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)) },
-    { weight: 1, arbitrary: fc.constant(undefined) },
-  );
-  const headerText = fc.stringMatching(/^[ -~]{0,24}$/).map((text) => text.trim());
-  const headers = fc.dictionary(
-    fc.constantFrom(
-      "if-match",
-      "content-type",
-      "if-none-match",
-      "accept",
-      "x-ms-client-request-id",
-      "x-http-method-override",
-      "expect",
-      "content-encoding",
-      "accept-encoding",
-    ),
-    fc.oneof(fc.constantFrom("*", '"*"', '""', "MQ==", "application/json", "100-continue", "gzip"), headerText),
-    { maxKeys: 4 },
-  );
-  const request = fc.record({
-    method: fc.constantFrom("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"),
-    path,
-    query,
-    body,
-    headers,
-    hasToken: fc.nat(20),
-  });
-
-  test(`is answered without a 500 (FUZZ_SEED=${FUZZ_SEED} FUZZ_RUNS=${FUZZ_RUNS})`, async () => {
-    const statuses = new Map<number, number>();
-    await fc.assert(
-      fc.asyncProperty(request, async ({ method, path: where, query: how, body: what, headers: head, hasToken }) => {
-        const { expect: expectation, ...rest } = head;
-        const reply = await hub.send(method, `${where}${how}`, {
-          ...(what === undefined || method === "GET" || method === "HEAD" ? {} : { body: what }),
-          headers: { ...rest, ...(expectation === "100-continue" ? { expect: expectation } : {}) },
-          token: hasToken === 0 ? null : sasToken(hub.credentials),
-        });
-        statuses.set(reply.status, (statuses.get(reply.status) ?? 0) + 1);
-        expect(reply.status, reply.text).toBeLessThan(500);
-        const failedItems = reply.body !== null && "isSuccessful" in reply.body;
-        if (reply.status >= 400 && !failedItems && method !== "HEAD")
-          expectError(reply, reply.status, String(reply.headers["iothub-errorcode"]));
-      }),
-      { seed: FUZZ_SEED, numRuns: FUZZ_RUNS, endOnFailure: process.env["FUZZ_SHRINK"] === undefined },
-    );
-    // Most of it must come past the door, or else it shows nothing.
-    expect(statuses.get(200) ?? 0, JSON.stringify([...statuses])).toBeGreaterThan(FUZZ_RUNS / 20);
-    expect((await hub.send("GET", "/livez?", { token: null })).status).toBe(200);
-  });
-
-  test("nobody's fault was the server's, nor did it start anew", () => {
-    expect(served.hubferry.output()).not.toContain('"msg":"a request failed"');
-    expect(served.hubferry.workerPids().length).toBeLessThanOrEqual(1);
-  });
+test("nobody's fault was taken for the server's", () => {
+  expect(served.hubferry.output()).not.toContain('"msg":"a request failed"');
 });

@@ -74,5 +74,5 @@ describe.each([SEED])("seed %i", (seed) => {
 /** The row as it lies there while no hubferry runs: the embedded PostgreSQL is started for it. */
 async function readJob(server: FaultServer, jobId: string): Promise<JobRow> {
   await using _ = server.isExternal ? null : await openEmbeddedPostgres(server.dataDir, openLog("silent"));
-  return server.findRow(jobId);
+  return await server.waitForRow(jobId, () => true);
 }

@@ -51,11 +51,9 @@ export class FaultImport implements Disposable {
   static async submit(server: FaultServer, hub: FaultHub, file: PreparedFile, storage: string): Promise<FaultImport> {
     const { proxy } = server;
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
-    proxy.onRequest = async (call, blob) => {
-      // This process may be busy while the job is fast: no fault must come too late because of that.
-      if (blob === LOG && (call === "block" || call === "commit")) await released;
-      return "pass";
-    };
+    // This process may be busy while the job is fast: no fault must come too late because of that.
+    proxy.onRequest = (call, blob) =>
+      blob === LOG && (call === "block" || call === "commit") ? released.then(() => "pass") : "pass";
     const container = await Container.create(storage);
     const jobId = await hub.import(container, file.file, proxy.host);
     return new FaultImport(server, hub, file, { container, jobId, release });

@@ -84,7 +84,7 @@ export class FaultServer implements AsyncDisposable {
     const testDatabase = external ? stack.use(await openTestDatabase()) : null;
     const database = testDatabase?.database ?? openEmbedded(dataDir, stack);
     const redisUrl = backend === "postgres" ? "" : (options.redisUrl ?? stack.use(await startRedis()).url);
-    const env = { REDIS_URL: redisUrl, DATABASE_URL: testDatabase?.url ?? "" };
+    const env = { REDIS_URL: redisUrl, DATABASE_URL: testDatabase?.url.replace("@/", "@localhost/") ?? "" };
     const storageHosts = `${storage},${proxy.host}`;
     const start = () => startHubferry({ dataDir, storageHosts, args, env });
     const server = await start();
@@ -123,7 +123,7 @@ export class FaultServer implements AsyncDisposable {
     }
   }
 
-  async findRow(jobId: string): Promise<JobRow> {
+  async #findRow(jobId: string): Promise<JobRow> {
     const { rows } = await this.database.query<JobRow>(
       `select status, attempt, attempts_without_progress as "attemptsWithoutProgress", byte_offset as "byteOffset",
               bytes_total as "bytesTotal", lines, failure_reason as "failureReason",
@@ -139,7 +139,7 @@ export class FaultServer implements AsyncDisposable {
     let seen: unknown = "nothing";
     for (const deadline = Date.now() + msMax; Date.now() < deadline; await sleep(POLL_MS)) {
       try {
-        const row = await this.findRow(jobId);
+        const row = await this.#findRow(jobId);
         if (is(row)) return row;
         seen = { ...row, secretsSealed: row.secretsSealed !== null };
       } catch (error) {

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { readErrorLog } from "../../src/jobs/line-errors.ts";
 import type { ClaimedJob } from "../../src/jobs/job.ts";
 import { BATCH_LINES_MAX } from "../../src/limits.ts";
-import { JobFailure } from "../job-failure.ts";
+import { isFinalFailure, JobFailure } from "../job-failure.ts";
 import type { JobContext } from "../run-job.ts";
 import { applyImportBatch } from "./apply-import-batch.ts";
 import { ImportBatch } from "./import-batch.ts";
@@ -20,18 +20,20 @@ export async function runImport(context: JobContext, job: ClaimedJob): Promise<v
   const input = context.openContainer(inputBlobContainerUri);
   const { inputEtag: etag, bytesTotal } = job;
   if (etag === null || bytesTotal === null) throw new JobFailure("The job does not know its input blob.");
-  const chunks = input.readBlobChunks(inputBlobName, {
-    etag,
-    offset: job.byteOffset,
-    bytesTotal,
-    signal: context.signal,
-  });
-  await applyLines(context, job, chunks);
-  const output = context.openContainer(outputBlobContainerUri);
-  await output.writeBlob(job.parameters.outputBlobName, readErrorLog(context.database, job.jobId), {
-    signal: context.signal,
-    beforeCommit: context.checkHold,
-  });
+  const writeErrorLog = async () => {
+    const output = context.openContainer(outputBlobContainerUri);
+    const write = { signal: context.signal, beforeCommit: context.checkHold };
+    await output.writeBlob(job.parameters.outputBlobName, readErrorLog(context.database, job.jobId), write);
+  };
+  try {
+    const range = { etag, offset: job.byteOffset, bytesTotal, signal: context.signal };
+    await applyLines(context, job, input.readBlobChunks(inputBlobName, range));
+  } catch (error) {
+    // The errors met so far are worth having, if the output container can still be written.
+    if (isFinalFailure(error)) await writeErrorLog().catch(() => {});
+    throw error;
+  }
+  await writeErrorLog();
 }
 
 /** What the application of lines needs of a job's context. */

@@ -102,6 +102,9 @@ create table jobs (
   ended_at timestamptz
 );
 
+-- Imports of a hub run one at a time: held here, whatever two claims see of each other.
+create unique index jobs_running_import on jobs (hub_id) where type = 'import' and status = 'running';
+
 create index jobs_active on jobs (hub_id, seq) where status in ('enqueued', 'running');
 create index jobs_by_hub on jobs (hub_id, seq desc);
 

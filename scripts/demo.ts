@@ -166,18 +166,19 @@ async function createHub(name: string, { hubferry, signal }: Deployment): Promis
 async function upload(identities: number, { azurite, signal }: Deployment): Promise<void> {
   const progress = openProgress(labelOf("generate", BLOB), process.stdout);
   const blob = azurite.service.getContainerClient("generated").getBlockBlobClient(BLOB);
-  const lines = Readable.from(generateDevices({ identities, seed: SEED }));
-  let bytes = 0;
-  const count = (sent: number) => {
-    bytes = sent;
-    progress.show(0, `${formatNumber(bytes / 1e6)} MB sent`);
-  };
+  let [bytes, lines] = [0, 0];
+  const show = (percent: number) => progress.show(percent, `${formatNumber(bytes / 1e6, 1)} MB`);
+  function* chunks() {
+    for (const chunk of generateDevices({ identities, seed: SEED })) {
+      bytes += Buffer.byteLength(chunk);
+      lines += chunk.split("\n").length - 1;
+      show(Math.floor((99 * lines) / identities));
+      yield chunk;
+    }
+  }
   try {
-    await blob.uploadStream(lines, UPLOAD_BLOCK_BYTES, UPLOADS_AT_ONCE, {
-      abortSignal: signal,
-      onProgress: ({ loadedBytes }) => count(loadedBytes),
-    });
-    progress.show(100, `${formatNumber(bytes / 1e6, 1)} MB sent`);
+    await blob.uploadStream(Readable.from(chunks()), UPLOAD_BLOCK_BYTES, UPLOADS_AT_ONCE, { abortSignal: signal });
+    show(100);
   } finally {
     progress.end();
   }
@@ -229,7 +230,7 @@ function watchForStall(): (job: JobBody) => void {
   let last = "";
   let changedAt = Date.now();
   return ({ status, progress, statistics: { lines, bytes } }) => {
-    const now = JSON.stringify([status, progress, lines, bytes]);
+    const now = JSON.stringify([progress, lines, bytes]);
     if (now !== last) changedAt = Date.now();
     last = now;
     if (Date.now() - changedAt > STALL_MS_MAX)

@@ -125,7 +125,9 @@ function parseInteger(value: string, min: number, max: number): number {
 /** The value is left out of the message: a database URL holds a password. */
 function parseUrl(value: string, protocols: readonly string[]): string | null {
   if (value === "") return null;
-  if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol))
+  // postgres://user@/name?host=/directory has no host, which PostgreSQL allows and URLs do not.
+  const parsable = value.replace("@/", "@localhost/");
+  if (!URL.canParse(parsable) || !protocols.includes(new URL(parsable).protocol))
     throw new Error(`should be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`);
   return value;
 }

@@ -23,20 +23,33 @@ is_at_least() {
   [ "$major" -ge "$2" ]
 }
 
-# Quiet unless it fails. npm runs beside the shell, so that a signal gets through to it at once.
+# Quiet unless it fails.
 install_packages() {
   if node scripts/lib/is-installed.js; then return; fi
   echo "installing the npm packages ..."
   install_log=$(mktemp "${TMPDIR:-/tmp}/hubferry-install-XXXXXX")
-  # Whatever this machine's npm leaves out by default: Node comes as an optional package, the tests' tools as development ones.
-  npm ci --include=optional --include=dev --no-progress </dev/null >"$install_log" 2>&1 &
-  install_pid=$!
   local code=0
-  wait "$install_pid" || code=$?
-  install_pid=
+  run_npm ci || code=$?
+  # A lock file that was made where a registry lacks packages for other platforms lacks them too. npm ci then refuses it,
+  # although nothing that is needed here need be missing; npm install keeps to what it has, and --no-save leaves it as it is.
+  if [ "$code" -ne 0 ] && grep -q EUSAGE "$install_log"; then
+    code=0
+    run_npm install --no-save || code=$?
+  fi
   [ "$code" -eq 0 ] || cat "$install_log"
   rm -f "$install_log"
-  [ "$code" -eq 0 ] || fail "npm ci ended with exit code $code"
+  [ "$code" -eq 0 ] || fail "npm could not install the packages (exit code $code)"
+}
+
+# Whatever this machine's npm leaves out by default: Node comes as an optional package, the tests' tools as development
+# ones. It runs beside the shell, so that a signal gets through to it at once.
+run_npm() {
+  local code=0
+  npm "$@" --include=optional --include=dev --no-progress </dev/null >"$install_log" 2>&1 &
+  install_pid=$!
+  wait "$install_pid" || code=$?
+  install_pid=
+  return "$code"
 }
 
 # For traps: ends an installation that is under way.

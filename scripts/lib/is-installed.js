@@ -1,4 +1,4 @@
-// Exits with 0 when node_modules is what package-lock.json says, else with 1. Runs on any Node that npm runs on.
+// Exits with 0 when node_modules has what package-lock.json says, else with 1. Runs on any Node that npm runs on.
 // By content, not by age: a checkout touches the lock file, and an installation writes both files at once.
 import { readFileSync } from "node:fs";
 
@@ -8,10 +8,7 @@ function isInstalled() {
   const wanted = readPackages("../../package-lock.json");
   const found = readPackages("../../node_modules/.package-lock.json"); // npm writes it last
   if (found === null) return false;
-  return (
-    Object.entries(wanted).every(([path, one]) => (path in found ? isSame(one, found[path]) : one.optional)) &&
-    Object.keys(found).every((path) => path in wanted)
-  );
+  return Object.entries(wanted).every(([path, one]) => (path in found ? isSame(one, found[path]) : one.optional));
 }
 
 function readPackages(file) {

@@ -26,7 +26,9 @@ export function openPool(connection: pg.PoolConfig, connectionsMax: number, log:
     types: { getTypeParser: parserOf as typeof pg.types.getTypeParser },
   });
   // A connection that breaks while it idles is replaced by the pool; unheard, the event would end the process.
-  pool.on("error", (error) => log.warn({ err: error.message }, "an idle database connection broke"));
+  pool.on("error", (error) => {
+    if (!pool.ending) log.warn({ err: error.message }, "an idle database connection broke");
+  });
   return pool;
 }
 

@@ -5,6 +5,8 @@ import { type Logger, withoutSecrets } from "../log.ts";
 
 /** Sends the error; what is not the caller's is a 500 whose detail only the log has. */
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+  // The framework's own refusals come before the hook that sets them for everything else.
+  reply.headers({ "x-ms-request-id": request.id, vary: "Origin" });
   const shown = error instanceof RegistryError ? error : fromFastify(error as FastifyError);
   if (shown === null) {
     log.error(
@@ -33,6 +35,8 @@ function fromFastify({ code, message }: FastifyError): RegistryError | null {
   const known: Record<string, ErrorCode> = {
     FST_ERR_CTP_BODY_TOO_LARGE: "MessageTooLarge",
     FST_ERR_BAD_URL: "ArgumentInvalid",
+    FST_ERR_MAX_PARAM_LENGTH: "ArgumentInvalid",
+    FST_ERR_CTP_INVALID_MEDIA_TYPE: "GenericUnsupportedMediaType",
     FST_ERR_CTP_INVALID_CONTENT_LENGTH: "ArgumentInvalid",
   };
   const name = known[code];

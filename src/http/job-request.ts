@@ -1,7 +1,15 @@
 /** The body of POST /jobs/create (contract 2). */
+import { checkBlobName } from "../blob/blob-name.ts";
 import { RegistryError } from "../errors.ts";
 import type { JobParameters, JobSecrets, JobType } from "../jobs/job.ts";
-import { type JsonObject, memberNames, readBoolean, readMembers, readString } from "../registry/json-reader.ts";
+import {
+  type JsonObject,
+  memberNames,
+  readBoolean,
+  readMembers,
+  readString,
+  shownWord,
+} from "../registry/json-reader.ts";
 
 export interface JobRequest {
   readonly type: JobType;
@@ -26,8 +34,6 @@ function readJobMembers(body: JsonObject) {
   return readMembers(body, MEMBERS);
 }
 
-const BLOB_NAME_LENGTH_MAX = 1_024;
-
 /** Throws ArgumentInvalid that names the member. */
 export function readJobRequest(body: JsonObject): JobRequest {
   try {
@@ -45,7 +51,7 @@ function readType({ type }: Members): JobType {
   if (known === undefined)
     throw new RegistryError(
       "ArgumentInvalid",
-      `'type' should be import or export, it is ${text === null ? "missing" : JSON.stringify(text.slice(0, 100))}.`,
+      `'type' should be import or export, it is ${text === null ? "missing" : shownWord(text)}.`,
     );
   return known;
 }
@@ -56,7 +62,7 @@ function refuseUnsupported({ storageAuthenticationType, includeConfigurations }:
   if (storage !== null && storage.toLowerCase() !== "keybased")
     throw new RegistryError(
       "ArgumentInvalid",
-      `'storageAuthenticationType' ${JSON.stringify(storage.slice(0, 100))} is not supported: give container URIs with a SAS.`,
+      `'storageAuthenticationType' ${shownWord(storage)} is not supported: give container URIs with a SAS.`,
     );
   if (readBoolean(includeConfigurations, "includeConfigurations") === true)
     throw new RegistryError("ArgumentInvalid", "'includeConfigurations' is not supported.");
@@ -103,11 +109,11 @@ function readUri(value: unknown, name: string): string {
 
 function readBlobName(value: unknown, name: string, otherwise: string): string {
   const text = readString(value, name) || otherwise;
-  if (text.length > BLOB_NAME_LENGTH_MAX)
-    throw new RegistryError(
-      "ArgumentInvalid",
-      `'${name}' has ${text.length} characters, at most ${BLOB_NAME_LENGTH_MAX} are allowed.`,
-    );
+  try {
+    checkBlobName(text);
+  } catch (error) {
+    throw error instanceof RegistryError ? new RegistryError(error.code, `'${name}': ${error.message}`) : error;
+  }
   return text;
 }
 

@@ -2,7 +2,7 @@
 import { RegistryError } from "../errors.ts";
 import { SYMMETRIC_KEY_BYTES_MAX, SYMMETRIC_KEY_BYTES_MIN } from "../limits.ts";
 import { generateSymmetricKey } from "../symmetric-key.ts";
-import { memberNames, readMembers, readObject, readString, readWord } from "./json-reader.ts";
+import { memberNames, readMembers, readObject, readString, readWord, shownWord } from "./json-reader.ts";
 
 const AUTHENTICATION_TYPES = ["sas", "selfSigned", "certificateAuthority", "none"] as const;
 type AuthenticationType = (typeof AUTHENTICATION_TYPES)[number];
@@ -107,7 +107,7 @@ function checkThumbprints(...thumbprints: readonly (string | null)[]): void {
     if (!THUMBPRINT.test(thumbprint))
       throw new RegistryError(
         "ArgumentInvalid",
-        `Invalid thumbprint '${thumbprint}': it should be 40 or 64 hexadecimal digits.`,
+        `Invalid thumbprint: it should be 40 or 64 hexadecimal digits, it is ${shownWord(thumbprint)}.`,
       );
   }
   if (new Set(given.map((thumbprint) => thumbprint.length)).size > 1) {

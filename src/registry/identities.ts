@@ -3,6 +3,7 @@ import type { Connection, Database } from "../db/pool.ts";
 import { RegistryError } from "../errors.ts";
 import { LIST_DEVICES_MAX } from "../limits.ts";
 import { identityEtag } from "./etag.ts";
+import { isIdentityId } from "./operation.ts";
 
 interface IdentityRow {
   device_id: string;
@@ -60,6 +61,7 @@ async function findIdentity(
   deviceId: string,
   moduleId: string,
 ): Promise<IdentityRow | null> {
+  if (!isIdentityId(deviceId) || (moduleId !== "" && !isIdentityId(moduleId))) return null;
   const { rows } = await database.query<IdentityRow>({
     name: "find-identity",
     text: `select ${COLUMNS} from identities where hub_id = $1 and device_id = $2 and module_id = $3`,
@@ -89,6 +91,7 @@ export async function listModules(
   hubId: number,
   deviceId: string,
 ): Promise<readonly IdentityBody["body"][]> {
+  if (!isIdentityId(deviceId)) throw new RegistryError("DeviceNotFound", deviceId);
   const { rows } = await database.query<IdentityRow>({
     name: "list-modules",
     text: `select ${COLUMNS} from identities where hub_id = $1 and device_id = $2 order by module_id`,

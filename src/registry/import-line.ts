@@ -51,7 +51,7 @@ function failureOf(error: RegistryError, text: string): LineFailure {
     deviceId: ids.deviceId,
     moduleId: ids.moduleId,
     code: ERROR_NUMBERS[error.code],
-    status: storable(withoutSecrets(error.message)),
+    status: storable(withoutSecrets(withoutKeys(error.message))),
   };
 }
 

@@ -76,12 +76,19 @@ export function readWord<W extends string>(value: unknown, path: string, words: 
   if (text === null) return null;
   const word =
     words.find((known) => known === text) ?? words.find((known) => known.toLowerCase() === text.toLowerCase());
-  if (word === undefined)
-    throw new RegistryError(
-      "DeserializationError",
-      `'${path}' should be one of ${words.join(", ")}, it is ${JSON.stringify(text)}.`,
-    );
-  return word;
+  if (word !== undefined) return word;
+  throw new RegistryError(
+    "DeserializationError",
+    `'${path}' should be one of ${words.join(", ")}, it is ${shownWord(text)}.`,
+  );
+}
+
+/** Below the 22 characters of the shortest symmetric key: what stands where a word should may be one. */
+const SHOWN_WORD_CHARS_MAX = 20;
+
+/** A word that is not one of those expected, for a text that others read. */
+export function shownWord(text: string): string {
+  return text.length <= SHOWN_WORD_CHARS_MAX ? JSON.stringify(text) : `a text of ${text.length} characters`;
 }
 
 /** The value itself stays out of the text: it may be a key. */

@@ -20,6 +20,7 @@ import {
   readString,
   readStrings,
   readWord,
+  shownWord,
 } from "./json-reader.ts";
 import { readTwinDocument, type TwinDocument } from "./twin-document.ts";
 
@@ -118,6 +119,11 @@ export function readExportImportDevice(object: JsonObject): Operation {
   }
 }
 
+/** Whether there can be an identity of this id at all. */
+export function isIdentityId(id: string): boolean {
+  return IDENTITY_ID.test(id);
+}
+
 /** What was given, types checked. Null where a member is absent. */
 interface Given {
   readonly etag: string | null;
@@ -179,8 +185,7 @@ function readMode(value: unknown): ImportMode {
   if (typeof value !== "string")
     throw new RegistryError("ArgumentInvalid", "Unknown importMode: it should be a string.");
   const mode = findImportMode(value);
-  if (mode === null)
-    throw new RegistryError("ArgumentInvalid", `Unknown importMode ${JSON.stringify(value.slice(0, 100))}.`);
+  if (mode === null) throw new RegistryError("ArgumentInvalid", `Unknown importMode: it is ${shownWord(value)}.`);
   return mode;
 }
 
@@ -269,6 +274,15 @@ const PUT_MEMBERS = memberNames(
  * ArgumentInvalid, also for what is a DeserializationError in a line.
  */
 export function readPutBody(object: JsonObject, request: PutRequest): Operation {
+  try {
+    return readPut(object, request);
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== "DeserializationError") throw error;
+    throw new RegistryError("ArgumentInvalid", error.message);
+  }
+}
+
+function readPut(object: JsonObject, request: PutRequest): Operation {
   const { deviceId, moduleId } = request;
   checkIds(deviceId, moduleId || null);
   if (isSystemModule(moduleId))

@@ -113,7 +113,7 @@ describe("the shape of a token", () => {
     const [head, fields] = good().split(" ") as [string, string];
     const reversed = fields
       .split("&")
-      .reverse()
+      .toReversed()
       .map((field) => field.replace(/^\w+/, (name) => name.toUpperCase()))
       .join("&");
     for (const token of [`${head}  ${reversed}`, `${head.toLowerCase()} ${fields}`])

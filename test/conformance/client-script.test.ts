@@ -111,7 +111,7 @@ async function runScript(host: string, defer: CleanUp): Promise<Record<string, u
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-/** A loopback address of nobody else's whose port 443 this user may bind: ports below 1024 may take a right of their own. */
+/** A loopback address that nobody uses, whose port 443 this user may bind: that may take a right of its own. */
 async function findAddress(): Promise<{ host: string; reason: string | null }> {
   let reason: string | null = null;
   for (let tries = 0; tries < ADDRESSES_TRIED_MAX; tries++) {

@@ -1,4 +1,4 @@
-/** Nothing that a caller sends is a 500, nor does it end the server. FUZZ_RUNS and FUZZ_SEED choose how much, and which. */
+/** Nothing that a caller sends is a 500, nor does it end the server. FUZZ_RUNS says how much, FUZZ_SEED which. */
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ApiClient, sasToken } from "../support/api-client.ts";

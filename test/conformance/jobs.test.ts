@@ -1,4 +1,4 @@
-/** Import and export jobs over HTTPS: the recorded exchanges, results, and refusals at submission (contract 2 and 4). */
+/** Import and export jobs over HTTPS: recorded exchanges, results, and refusals at submission (contract 2 and 4). */
 import { AccountSASPermissions } from "@azure/storage-blob";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ApiClient, Json } from "../support/api-client.ts";
@@ -174,8 +174,18 @@ describe("refused at submission", () => {
       () => exportTo(uri, { excludeKeysInExport: "yes" }),
       "'excludeKeysInExport' should be true or false",
     ],
+    [
+      "a log whose name climbs",
+      () => ({ type: "import", inputBlobContainerUri: uri, outputBlobContainerUri: uri, outputBlobName: "a/../../x" }),
+      "The blob name has a segment",
+    ],
+    [
+      "an input whose name climbs",
+      () => ({ type: "import", inputBlobContainerUri: uri, outputBlobContainerUri: uri, inputBlobName: "../x" }),
+      "The blob name has a segment",
+    ],
     ["a blob name that climbs", () => exportTo(uri, { outputBlobName: "../x" }), "The blob name has a segment"],
-    ["a long blob name", () => exportTo(uri, { outputBlobName: "x".repeat(1_025) }), "1025 characters"],
+    ["a long blob name", () => exportTo(uri, { outputBlobName: "x".repeat(1_025) }), "characters"],
     [
       "the log in place of the input",
       () => ({
@@ -407,7 +417,8 @@ describe("results", () => {
 
   test("a line of 5 MB is skipped over, with a report", async () => {
     const long = JSON.stringify({ id: "long", statusReason: "x".repeat(5 * 1024 * 1024) });
-    const blob = `${linesOf({ id: "l-1", importMode: "create" })}\n${long}\n${linesOf({ id: "l-2", importMode: "create" })}`;
+    const [first, last] = ["l-1", "l-2"].map((id) => linesOf({ id, importMode: "create" }));
+    const blob = `${first}\n${long}\n${last}`;
     const { job, log } = await importBlob(hubs.results, azurite, blob);
     expectCounts(job, { lines: 3, created: 2, failed: 1, bytesTotal: Buffer.byteLength(blob) });
     expect(parse(log)).toEqual([

@@ -1,4 +1,4 @@
-/** The service API over plain https, for what the SDKs do not send: every header, path and body byte is the test's own. */
+/** The service API over plain https, for what the SDKs do not send: headers, paths and bodies are the test's own. */
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

@@ -33,7 +33,7 @@ export function faultFile(seed: number, identities: number): Buffer {
 /** Numbered, so that no two failed lines look alike. */
 function troubleAfter(dice: Dice, lines: readonly string[]): string {
   const number = lines.length + 1;
-  const earlier = () => JSON.parse(pickDevice(dice, lines)) as Record<string, unknown>;
+  const earlier = () => JSON.parse(pickLine(dice, lines)) as Record<string, unknown>;
   switch (dice.below(9)) {
     case 0:
       return `{"id":"malformed-${number}",`;
@@ -56,11 +56,11 @@ function troubleAfter(dice: Dice, lines: readonly string[]): string {
   }
 }
 
-/** Any line before, or one of the devices of the file's beginning: batches far apart meet in the same identities. */
-function pickDevice(dice: Dice, lines: readonly string[]): string {
+/** Any line before, or one of the file's beginning: batches far apart meet in the same identities. */
+function pickLine(dice: Dice, lines: readonly string[]): string {
   for (;;) {
     const line = dice.oneIn(2) ? dice.pick(lines) : dice.pick(lines.slice(0, 100));
-    if (line.includes('"symmetricKey"')) return line;
+    if (line.includes('"authentication"')) return line;
   }
 }
 

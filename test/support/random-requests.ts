@@ -68,13 +68,13 @@ const word = fc.oneof(
   fc.constantFrom<unknown>(...MODES, "enabled", "sas", "selfSigned", "none", "import", "export", "d1", "*", ""),
   fc.constantFrom<unknown>(null, true, 0, -1, 1e308, "\0", "\ud800", [], {}, ["a"], "http://127.0.0.1:22/x?sig=a"),
 );
-const NAMES = [
-  ...["deviceId", "moduleId", "id", "importMode", "status", "statusReason", "authentication", "symmetricKey"],
-  ...["primaryKey", "secondaryKey", "x509Thumbprint", "primaryThumbprint", "type", "capabilities", "iotEdge"],
-  ...["deviceScope", "parentScopes", "tags", "properties", "desired", "reported", "$metadata", "$version", "eTag"],
-  ...["twinETag", "inputBlobContainerUri", "outputBlobContainerUri", "inputBlobName", "outputBlobName"],
-  ...["excludeKeysInExport", "includeConfigurations", "storageAuthenticationType", "__proto__", "constructor"],
-];
+const NAMES = `
+  deviceId moduleId id importMode status statusReason authentication symmetricKey primaryKey secondaryKey
+  x509Thumbprint primaryThumbprint type capabilities iotEdge deviceScope parentScopes tags properties desired
+  reported $metadata $version eTag twinETag inputBlobContainerUri outputBlobContainerUri inputBlobName
+  outputBlobName excludeKeysInExport includeConfigurations storageAuthenticationType __proto__ constructor`
+  .trim()
+  .split(/\s+/);
 const { value } = fc.letrec<{ value: unknown; object: unknown }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },

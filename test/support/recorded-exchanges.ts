@@ -1,4 +1,4 @@
-/** The recorded exchanges with a real hub (test/conformance/recorded-wire-samples.json), and how an answer is held to one. */
+/** The recorded exchanges with a real hub, and how an answer is held to one. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import type { Json } from "./api-client.ts";

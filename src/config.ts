@@ -89,9 +89,9 @@ export function parseConfig(flags: Flags, env: NodeJS.ProcessEnv): Config {
   };
   problems.push(...unknownVariables(env));
   const config: Config = {
-    host: text("HUBFERRY_HOST"),
+    host: parse("HUBFERRY_HOST", parseNonEmpty, ""),
     port: parse("HUBFERRY_PORT", (value) => parseInteger(value, 0, 65_535), 0),
-    dataDir: resolve(text("HUBFERRY_DATA_DIR")),
+    dataDir: resolve(parse("HUBFERRY_DATA_DIR", parseNonEmpty, "")),
     tls: parseTls(text, parse, problems),
     databaseUrl: parse("DATABASE_URL", (value) => parseUrl(value, ["postgres:", "postgresql:"]), null),
     redisUrl: parse("REDIS_URL", (value) => parseUrl(value, ["redis:", "rediss:"]), null),
@@ -113,6 +113,12 @@ function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env)
     .filter((name) => name.startsWith("HUBFERRY_") && !(name in SETTINGS))
     .map((name) => `${name}: there is no such setting; there are ${Object.keys(SETTINGS).join(", ")}`);
+}
+
+/** A flag may be given an unset variable of the shell; the empty path would be the current directory. */
+function parseNonEmpty(value: string): string {
+  if (value === "") throw new Error("should not be empty");
+  return value;
 }
 
 function parseInteger(value: string, min: number, max: number): number {

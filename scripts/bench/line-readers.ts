@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import jsonlParser from "stream-json/jsonl/parser.js";
+import streamJsonLines from "stream-json/jsonl/parser.js";
 import { READ_CHUNK_BYTES } from "../../src/limits.ts";
 import { LineSplitter } from "../../workers/import/line-splitter.ts";
 import type { Figure } from "./report.ts";
@@ -58,6 +58,6 @@ async function readWithStreamJson(file: string): Promise<number> {
       done();
     },
   });
-  await pipeline(createReadStream(file, { highWaterMark: READ_CHUNK_BYTES }), jsonlParser.asStream(), count);
+  await pipeline(createReadStream(file, { highWaterMark: READ_CHUNK_BYTES }), streamJsonLines.asStream(), count);
   return lines;
 }

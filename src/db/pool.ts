@@ -54,7 +54,7 @@ export async function withConnection<T>(
   try {
     return await work(connection);
   } catch (error) {
-    broken ||= !keepOnError || !(error instanceof pg.DatabaseError);
+    broken ||= !keepOnError || !leavesConnectionUsable(error);
     throw error;
   } finally {
     connection.off("error", onError);
@@ -76,6 +76,11 @@ export async function withTransaction<T>(database: Database, work: (connection: 
   }
 }
 
+/** An error of a statement; a FATAL one is PostgreSQL's last word on the connection. */
+function leavesConnectionUsable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.severity !== "FATAL" && error.severity !== "PANIC";
+}
+
 async function runTransaction<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
   await connection.query("begin");
   try {
@@ -83,7 +88,8 @@ async function runTransaction<T>(connection: Connection, work: (connection: Conn
     await connection.query("commit");
     return result;
   } catch (error) {
-    await connection.query("rollback");
+    // Where the connection is gone so is the transaction, and what broke it is the error to show.
+    await connection.query("rollback").catch(() => {});
     throw error;
   }
 }

@@ -7,6 +7,8 @@ import { type Logger, withoutSecrets } from "../log.ts";
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
   // The framework's own refusals come before the hook that sets them for everything else.
   reply.headers({ "x-ms-request-id": request.id, vary: "Origin" });
+  // Closing while a body that is too large still comes in would reset the connection, and the answer with it.
+  reply.removeHeader("connection");
   const shown = error instanceof RegistryError ? error : fromFastify(error as FastifyError);
   if (shown === null) {
     log.error(
@@ -40,7 +42,9 @@ function fromFastify({ code, message }: FastifyError): RegistryError | null {
     FST_ERR_CTP_INVALID_CONTENT_LENGTH: "ArgumentInvalid",
   };
   const name = known[code];
-  return name === undefined ? null : new RegistryError(name, message);
+  if (name === undefined) return null;
+  // The framework's text quotes the whole path.
+  return new RegistryError(name, code === "FST_ERR_MAX_PARAM_LENGTH" ? "A part of the path is too long." : message);
 }
 
 /**

@@ -25,6 +25,7 @@ export class HubDirectory implements AsyncDisposable {
   readonly #onChange: OnChange;
   #hubs: readonly ServedHub[] = [];
   #reloadedAt = 0;
+  #reloading: Promise<void> | null = null;
   #listener: pg.Client | null = null;
   #relisten: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -47,8 +48,10 @@ export class HubDirectory implements AsyncDisposable {
   /** The hub that answers to the host (no port, lower case); null when there is none. */
   async findHub(host: string): Promise<ServedHub | null> {
     const found = this.#find(host);
-    if (found !== null || Date.now() - this.#reloadedAt < RELOAD_INTERVAL_MS) return found;
-    await this.#reload();
+    if (found !== null) return found;
+    // A hub that was created a moment ago is being read just now.
+    if (this.#reloading !== null) await this.#reloading.catch((error: unknown) => this.#warn(error));
+    else if (Date.now() - this.#reloadedAt >= RELOAD_INTERVAL_MS) await this.#reload();
     return this.#find(host);
   }
 
@@ -61,7 +64,19 @@ export class HubDirectory implements AsyncDisposable {
     );
   }
 
-  async #reload(): Promise<void> {
+  /** One after the other, so that the last one to be asked for is the last one to be read. */
+  #reload(): Promise<void> {
+    const before = this.#reloading ?? Promise.resolve();
+    const reload = before.catch(() => {}).then(() => this.#readHubs());
+    this.#reloading = reload;
+    const forget = () => {
+      if (this.#reloading === reload) this.#reloading = null;
+    };
+    reload.then(forget, forget);
+    return reload;
+  }
+
+  async #readHubs(): Promise<void> {
     this.#reloadedAt = Date.now();
     const hubs: ServedHub[] = [];
     for (const hub of await listHubs(this.#database))

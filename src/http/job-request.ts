@@ -15,6 +15,8 @@ export interface JobRequest {
   readonly type: JobType;
   readonly parameters: JobParameters;
   readonly secrets: JobSecrets;
+  /** As it was sent; null when it was not. */
+  readonly storageAuthenticationType: string | null;
 }
 
 /** Read-only members, which the C# client sends too, are not listed and so ignored. */
@@ -38,8 +40,10 @@ function readJobMembers(body: JsonObject) {
 export function readJobRequest(body: JsonObject): JobRequest {
   try {
     const members = readJobMembers(body);
+    const storageAuthenticationType = readStorageAuthentication(members);
     refuseUnsupported(members);
-    return readType(members) === "import" ? readImport(members) : readExport(members);
+    const request = readType(members) === "import" ? readImport(members) : readExport(members);
+    return { ...request, storageAuthenticationType };
   } catch (error) {
     throw error instanceof RegistryError ? new RegistryError("ArgumentInvalid", error.message) : error;
   }
@@ -56,19 +60,25 @@ function readType({ type }: Members): JobType {
   return known;
 }
 
-/** What would be silently left out is refused. */
-function refuseUnsupported({ storageAuthenticationType, includeConfigurations }: Members): void {
+function readStorageAuthentication({ storageAuthenticationType }: Members): string | null {
   const storage = readString(storageAuthenticationType, "storageAuthenticationType");
   if (storage !== null && storage.toLowerCase() !== "keybased")
     throw new RegistryError(
       "ArgumentInvalid",
       `'storageAuthenticationType' ${shownWord(storage)} is not supported: give container URIs with a SAS.`,
     );
+  return storage;
+}
+
+/** What would be silently left out is refused. */
+function refuseUnsupported({ includeConfigurations }: Members): void {
   if (readBoolean(includeConfigurations, "includeConfigurations") === true)
     throw new RegistryError("ArgumentInvalid", "'includeConfigurations' is not supported.");
 }
 
-function readImport(members: Members): JobRequest {
+type TypedRequest = Omit<JobRequest, "storageAuthenticationType">;
+
+function readImport(members: Members): TypedRequest {
   const inputBlobContainerUri = readUri(members.inputBlobContainerUri, "inputBlobContainerUri");
   const outputBlobContainerUri = readUri(members.outputBlobContainerUri, "outputBlobContainerUri");
   const inputBlobName = readBlobName(members.inputBlobName, "inputBlobName", "devices.txt");
@@ -90,7 +100,7 @@ function readImport(members: Members): JobRequest {
   };
 }
 
-function readExport(members: Members): JobRequest {
+function readExport(members: Members): TypedRequest {
   const excludeKeysInExport = readBoolean(members.excludeKeysInExport, "excludeKeysInExport") ?? false;
   const outputBlobName = readBlobName(members.outputBlobName, "outputBlobName", "devices.txt");
   const outputBlobContainerUri = readUri(members.outputBlobContainerUri, "outputBlobContainerUri");

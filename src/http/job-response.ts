@@ -6,8 +6,9 @@ import type { JobRequest } from "./job-request.ts";
 type Body = Readonly<Record<string, unknown>>;
 
 /** The answer to the submission echoes the URIs as they were sent (contract 2). */
-export function createdJobBody(job: Job, { secrets }: JobRequest): Body {
-  return renderJob(job, secrets);
+export function createdJobBody(job: Job, { secrets, storageAuthenticationType }: JobRequest): Body {
+  const body = renderJob(job, secrets);
+  return storageAuthenticationType === null ? body : { ...body, storageAuthenticationType };
 }
 
 /** Any other answer leaves a SAS out: the container's own URI stays. */

@@ -66,7 +66,7 @@ export function coversResource(token: SasToken, hostNames: readonly string[], pa
   const slash = token.resource.indexOf("/");
   const host = withoutPort(slash < 0 ? token.resource : token.resource.slice(0, slash));
   const prefix = slash < 0 ? "" : token.resource.slice(slash).replace(/\/+$/, "");
-  const lowerPath = path.toLowerCase();
+  const lowerPath = (decode(path) ?? path).toLowerCase();
   return hostNames.includes(host) && (lowerPath === prefix || lowerPath.startsWith(`${prefix}/`));
 }
 

@@ -167,7 +167,7 @@ const STATUSES = ["enabled", "disabled"] as const;
 
 /** Throws ArgumentInvalid. A module id is checked where it is not null. */
 function checkIds(deviceId: string | null, moduleId: string | null): asserts deviceId is string {
-  if (deviceId === null) throw new RegistryError("ArgumentInvalid", "The line has no 'id'.");
+  if (deviceId === null) throw new RegistryError("ArgumentInvalid", "There is no 'id'.");
   if (!IDENTITY_ID.test(deviceId))
     throw new RegistryError("ArgumentInvalid", `The device identifier "${quotedId(deviceId)}" is invalid.`);
   if (moduleId === null) return;

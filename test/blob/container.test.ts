@@ -261,8 +261,10 @@ describe("writing", () => {
     await using proxy = await startHttpProxy(azurite.host);
     let commits = 0;
     proxy.answer = (request, response) => {
-      if (request.url?.includes("comp=blocklist") && ++commits === 1)
-        response.write = response.end = () => response.destroy() as never;
+      if (request.url?.includes("comp=blocklist") && ++commits === 1) {
+        response.write = () => response.destroy().writable;
+        response.end = () => response.destroy();
+      }
       return false;
     };
     await open(proxy.host).writeBlob("b", from([Buffer.from("once")]), { signal: NEVER });

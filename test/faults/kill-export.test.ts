@@ -13,7 +13,7 @@ import { Container } from "../support/storage.ts";
 import type { Fate, StorageCall } from "../support/storage-proxy.ts";
 
 const SEED = Number(process.env["FAULT_SEED"] ?? 1);
-const KILLS = Number(process.env["FAULT_KILLS"] ?? 2);
+const KILLS = Number(process.env["FAULT_KILLS"] ?? 1);
 /** Three blocks. */
 const IDENTITIES = Number(process.env["FAULT_IDENTITIES"] ?? 20_000);
 const TEST_MS_MAX = 180_000 + KILLS * 60_000 + IDENTITIES;

@@ -12,7 +12,7 @@ import { BACKENDS } from "../support/fault-server.ts";
 import { startPostgresProxy } from "../support/postgres-proxy.ts";
 import { WorkerGround } from "../support/worker-ground.ts";
 
-const SEEDS = Number(process.env["FAULT_SEEDS"] ?? 2);
+const SEEDS = Number(process.env["FAULT_SEEDS"] ?? 1);
 const FIRST_SEED = Number(process.env["FAULT_SEED"] ?? 1);
 /** Each costs the job a wait for its next attempt. */
 const FAULTS = Number(process.env["FAULT_COUNT"] ?? 4);

@@ -14,7 +14,7 @@ import { findFreePort } from "../support/redis.ts";
 import { Container } from "../support/storage.ts";
 
 const SEED = Number(process.env["FAULT_SEED"] ?? 1);
-const OUTAGES = Number(process.env["FAULT_KILLS"] ?? 2);
+const OUTAGES = Number(process.env["FAULT_KILLS"] ?? 1);
 const IMPORTS_PER_HUB = 3;
 const IDENTITIES = 3_000;
 const TEST_MS_MAX = 240_000 + OUTAGES * 60_000;

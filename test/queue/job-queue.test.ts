@@ -105,7 +105,7 @@ describe.each(BACKENDS)("%s", (backend) => {
     };
     const consumer = openConsumer(store, 3, handle, log);
     for (let count = 0; count < 8; count++) await queue.send(randomUUID());
-    while (most < 3) await sleep(5);
+    await expect.poll(() => most).toBe(3);
     await sleep(100);
     const closed = consumer[Symbol.asyncDispose]();
     gate.resolve();

@@ -97,7 +97,7 @@ export function dialingAgent(ca: Buffer, host: string, port: number): https.Agen
   const agent = new https.Agent({ ca, keepAlive: true });
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (options, callback) =>
-    connect({ ...options, host, port, servername: options.servername ?? options.host ?? host } as never, callback);
+    connect({ ...options, host, port, servername: options.servername ?? options.host ?? host }, callback);
   return agent;
 }
 

@@ -42,6 +42,11 @@ export class ImportBatch {
     return this.#nextOffset;
   }
 
+  /** Nothing but what belongs to no line lies between. */
+  extendTo(offset: number): void {
+    this.#nextOffset = offset;
+  }
+
   add(line: Line): void {
     this.counters.lines++;
     this.#nextOffset = line.nextOffset;

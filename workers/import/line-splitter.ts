@@ -37,6 +37,11 @@ export class LineSplitter {
     this.#number = linesBefore;
   }
 
+  /** Of the first byte that belongs to no line so far; behind `end`, of the blob's end. */
+  get offset(): number {
+    return this.#offset;
+  }
+
   /** The lines that end within this chunk. Their bytes are not copied: they are the chunk's as long as they are used. */
   *push(chunk: Buffer): Generator<Line> {
     let start = 0;
@@ -66,7 +71,8 @@ export class LineSplitter {
     const terminator = this.#carry.at(-1) === CR ? 1 : 0;
     const isEmpty =
       this.#dropped + this.#carry.length === 0 || (this.#offset === 0 && this.#carry.equals(BYTE_ORDER_MARK));
-    if (!isEmpty) yield this.#take(this.#carry.subarray(0, this.#carry.length - terminator), terminator);
+    if (isEmpty) this.#offset += this.#carry.length;
+    else yield this.#take(this.#carry.subarray(0, this.#carry.length - terminator), terminator);
   }
 
   #join(rest: Buffer): Buffer {

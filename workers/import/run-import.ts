@@ -46,7 +46,7 @@ export async function applyLines(context: ApplyContext, job: ClaimedJob, chunks:
   try {
     for await (const chunk of chunks) await applier.addLines(splitter.push(chunk));
     await applier.addLines(splitter.end());
-    await applier.finish();
+    await applier.finish(splitter.offset);
   } finally {
     await applier.settled();
   }
@@ -77,8 +77,12 @@ class BatchApplier {
     }
   }
 
-  async finish(): Promise<void> {
-    if (!this.#batch.isEmpty) await this.#apply();
+  /** `offset`: of the blob's end, which the cursor reaches even where no line does (a byte order mark alone). */
+  async finish(offset: number): Promise<void> {
+    if (!this.#batch.isEmpty || this.#batch.nextOffset < offset) {
+      this.#batch.extendTo(offset);
+      await this.#apply();
+    }
     await this.#applying;
   }
 

@@ -86,18 +86,17 @@ async function writeBulk(body: unknown, apply: Apply): Promise<BulkResult> {
   const items = body.map(readItem);
   const operations = items.filter((item): item is Operation => !(item instanceof OperationError));
   checkDistinct(operations);
-  const outcomes = await apply(operations);
-  const failures = operations.flatMap((operation, index) => {
-    const outcome = outcomes[index];
-    return outcome instanceof RegistryError ? [bulkError(operation.deviceId, operation.moduleId, outcome)] : [];
+  const outcomes = new Map(zip(operations, await apply(operations)));
+  const errors = items.flatMap((item) => {
+    if (item instanceof OperationError) return [bulkError(item.deviceId ?? "", item.moduleId, item)];
+    const outcome = outcomes.get(item);
+    return outcome instanceof RegistryError ? [bulkError(item.deviceId, item.moduleId, outcome)] : [];
   });
-  const errors = [
-    ...items
-      .filter((item): item is OperationError => item instanceof OperationError)
-      .map((error) => bulkError(error.deviceId ?? "", error.moduleId, error)),
-    ...failures,
-  ];
   return { isSuccessful: errors.length === 0, errors, warnings: [] };
+}
+
+function zip<A, B>(first: readonly A[], second: readonly B[]): [A, B][] {
+  return first.map((item, index) => [item, second[index]!]);
 }
 
 /** A broken rule is that item's error; JSON of the wrong type is the request's. */

@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import { type EmbeddedPostgres, openEmbeddedPostgres } from "./db/embedded-postgres.ts";
 import { migrate } from "./db/migrate.ts";
 import { type Database, openPool } from "./db/pool.ts";
+import { checkSecretKey } from "./hubs/hubs.ts";
 import type { Logger } from "./log.ts";
 import { migrateQueue } from "./queue/job-queue.ts";
 import { getSecretKeyOfDataDir, SecretBox } from "./secret-box.ts";
@@ -27,6 +28,7 @@ export async function openDeployment(config: Config, connectionsMax: number, log
   stack.defer(() => database.end());
   await migrate(database);
   await migrateQueue({ database, redisUrl: config.redisUrl });
+  await checkSecretKey(database, box);
   const opened = stack.move();
   return { database, box, postgres, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

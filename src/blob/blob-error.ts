@@ -95,6 +95,8 @@ function kindOf(status: number, code: string | null, sas: SasDescription | null)
   if (code === "ContainerNotFound" || code === "ContainerBeingDeleted") return "containerNotFound";
   if (status === 404) return "notFound";
   if (status === 412 && (code === null || code === "ConditionNotMet")) return "changed";
+  // Another writer's commit threw our blocks away: that of an attempt that was killed may arrive late. All begins anew.
+  if (code === "InvalidBlockList") return "unavailable";
   if (status === 408 || status === 429 || status >= 500) return "unavailable";
   return "invalid";
 }

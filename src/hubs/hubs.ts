@@ -134,6 +134,12 @@ export async function listPolicies(database: Database, box: SecretBox, hubId: nu
   }));
 }
 
+/** Throws when the box's key is not the one that the hubs' policies were sealed with. */
+export async function checkSecretKey(database: Database, box: SecretBox): Promise<void> {
+  const { rows } = await database.query<{ hub_id: number }>("select hub_id from hubs order by hub_id limit 1");
+  if (rows[0] !== undefined) await listPolicies(database, box, rows[0].hub_id);
+}
+
 /** What the Azure SDKs take. Throws IotHubNotFound or ArgumentInvalid. */
 export async function getConnectionString(
   database: Database,

@@ -4,6 +4,7 @@
  * to stop.
  */
 import { type Connection, type Database, sqlStateOf } from "../db/pool.ts";
+import { messageOf } from "../errors.ts";
 import { ATTEMPTS_WITHOUT_PROGRESS_MAX, LEASE_MS, RETRY_DELAY_MS, RETRY_DELAY_MS_MAX } from "../limits.ts";
 import type { SecretBox } from "../secret-box.ts";
 import { type ClaimedJob, type Job, JOB_COLUMNS, type JobCounters, type JobSecrets } from "./job.ts";
@@ -25,9 +26,13 @@ const CLAIMABLE = `
   (status = 'enqueued' and (not_before is null or not_before <= now())
    or status = 'running' and heartbeat_at < now() - interval '${LEASE_MS} milliseconds')`;
 
-/** Imports of a hub run one at a time, in the order of their creation. */
+/**
+ * Imports of a hub run one at a time, in the order of their creation. One that runs already goes on first, even if an
+ * earlier one has turned up since (its creation was committed late): the index on running imports would let neither
+ * past the other.
+ */
 const FIRST_OF_ITS_HUB = `
-  (type <> 'import' or not exists (
+  (type <> 'import' or status = 'running' or not exists (
     select from jobs earlier
      where earlier.hub_id = jobs.hub_id and earlier.type = 'import'
        and earlier.status in ('enqueued', 'running') and earlier.seq < jobs.seq))`;
@@ -42,7 +47,13 @@ export async function claimJob(
   const row = await tryClaim(database, jobId, workerId);
   if (row === null) return null;
   const { secretsSealed, ...job } = row;
-  return { ...job, secrets: JSON.parse(box.open(secretsSealed, secretsContext(jobId))) as JobSecrets };
+  try {
+    return { ...job, secrets: JSON.parse(box.open(secretsSealed, secretsContext(jobId))) as JobSecrets };
+  } catch (error) {
+    // The key was changed since the submission: no worker can open them (one with a wrong key does not start).
+    await failJob(database, row, `The job's container URIs do not open: ${messageOf(error)}`);
+    return null;
+  }
 }
 
 const UNIQUE_VIOLATION = "23505";

@@ -28,7 +28,9 @@ interface Sender {
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 
-type Receiver = Pick<Sender, "close" | "on">;
+interface Receiver extends Pick<Sender, "on"> {
+  close(force: boolean): Promise<void>;
+}
 
 /** What the queue carries: an id and nothing else. */
 interface Message {
@@ -38,6 +40,8 @@ interface Message {
 const QUEUE_NAME = "hubferry-jobs";
 const MESSAGE_NAME = "look";
 const SEND_TIMEOUT_MS = 2_000;
+/** From the last handler's end on. */
+const CLOSE_TIMEOUT_MS = 5_000;
 /** Of each of the queue's two sides. */
 const CONNECTIONS_MAX = 3;
 /** A message that was taken is gone: what is to be kept stands in the job's row. */
@@ -91,23 +95,27 @@ export function openConsumer(
 ): AsyncDisposable {
   // BullMQ asks for this where a worker blocks on Redis: it waits for a lost server as long as it takes.
   const { connection, close } = openBackend(backend, log, { maxRetriesPerRequest: null });
-  const process = ({ data }: { data: Message }) => handle(data.jobId);
+  const active = new Set<Promise<void>>();
+  const process = async ({ data }: { data: Message }) => {
+    const handling = handle(data.jobId);
+    active.add(handling);
+    await handling.finally(() => active.delete(handling));
+  };
+  const options = { concurrency, ...CONSUMER_OPTIONS };
   const worker: Receiver =
     connection instanceof Redis
-      ? new (withBackend(createRedisBackend).Worker)<Message>(QUEUE_NAME, process, {
-          connection,
-          concurrency,
-          ...CONSUMER_OPTIONS,
-        })
-      : new (withBackend(createPostgresBackend).Worker)<Message>(QUEUE_NAME, process, {
-          connection,
-          concurrency,
-          ...CONSUMER_OPTIONS,
-        });
+      ? new (withBackend(createRedisBackend).Worker)<Message>(QUEUE_NAME, process, { connection, ...options })
+      : new (withBackend(createPostgresBackend).Worker)<Message>(QUEUE_NAME, process, { connection, ...options });
   worker.on("error", warnNowAndThen(log, "the queue is out of reach"));
   return {
     [Symbol.asyncDispose]: async () => {
-      await worker.close();
+      // Whoever is being handled is waited for. BullMQ would then say good-bye to a store that may be away for ever.
+      const isReachable = !(connection instanceof Redis) || connection.status === "ready";
+      const closing = worker.close(!isReachable);
+      await Promise.allSettled(active);
+      await within(CLOSE_TIMEOUT_MS, closing).catch((error: unknown) => {
+        log.warn({ err: withoutSecrets(String(error)) }, "the queue was left without a good-bye");
+      });
       close();
     },
   };

@@ -9,6 +9,7 @@ import { openLog } from "../../src/log.ts";
 import { Dice } from "../support/dice.ts";
 import { expectCounts, Expected, expectErrors, expectSameLines, faultFile } from "../support/fault-file.ts";
 import { BACKENDS } from "../support/fault-server.ts";
+import { exportHub } from "../support/import-file.ts";
 import { startPostgresProxy } from "../support/postgres-proxy.ts";
 import { WorkerGround } from "../support/worker-ground.ts";
 
@@ -99,7 +100,7 @@ describe.each(seeds)("seed %i", (seed) => {
   );
 });
 
-test("a batch whose commit is not answered is not applied twice", async () => {
+test.each(["lost", "unanswered"] as const)("a batch whose commit is %s is applied once", async (fate) => {
   await using ground = await WorkerGround.open("redis", inject("azurite").host);
   await using proxy = await startPostgresProxy(ground.testDatabase.connection);
   const pool = openPool({ ...ground.testDatabase.connection, ...proxy.connection }, 6, openLog("silent"));
@@ -110,10 +111,11 @@ test("a batch whose commit is not answered is not applied twice", async () => {
   const file = Buffer.from(lines.join("\n"));
   // With the queue in Redis, only batches commit.
   let commits = 0;
-  proxy.onStatement = (text) => (COMMIT.test(text) && ++commits <= 2 ? "unanswered" : "pass");
+  proxy.onStatement = (text) => (COMMIT.test(text) && ++commits <= 2 ? fate : "pass");
   await using _worker = ground.startWorker({ database: pool, batchLinesMax: 30 });
   const jobId = await ground.import(hub, await ground.createContainer(), file);
   const job = await ground.waitForEnd(hub, jobId);
   expect(job).toMatchObject({ status: "completed", attempt: 3, lines: 50, created: 40, failed: 10 });
   expect(await readLineErrors(ground.database, jobId, 0, 100)).toHaveLength(10);
+  expect(await exportHub(ground.database, hub.hubId)).toHaveLength(40);
 });

@@ -181,8 +181,7 @@ describe("authentication", () => {
     x509Thumbprint: { primaryThumbprint, secondaryThumbprint },
     type,
   });
-  const canonical = (authentication: unknown) =>
-    exported(registryOf({ id: "a", authentication }))[0].authentication;
+  const canonical = (authentication: unknown) => exported(registryOf({ id: "a", authentication }))[0].authentication;
   const keysOf = (length: number): string => Buffer.alloc(length).toString("base64");
 
   test("has a canonical form", () => {

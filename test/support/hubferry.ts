@@ -131,11 +131,12 @@ export async function waitForJob(
   registry: Registry,
   jobId: string,
   onPoll: (job: JobBody) => void = () => {},
+  pollMs = 100,
 ): Promise<JobBody> {
   for (;;) {
     const job = await call<JobBody>((callback) => registry.getJob(jobId, callback as never));
     onPoll(job);
     if (["completed", "failed", "cancelled"].includes(job.status)) return job;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

@@ -66,7 +66,13 @@ export async function startHubferry(options: ServeOptions): Promise<Hubferry> {
   child.stderr.on("data", collect);
   void exited.then((how) => ready.reject(new Error(`hubferry serve ended with ${how}:\n${text}`)));
   const timer = setTimeout(() => ready.reject(new Error(`hubferry serve is not ready:\n${text}`)), START_MS_MAX);
-  const listening = await ready.promise.finally(() => clearTimeout(timer));
+  const listening = await ready.promise
+    .catch(async (error: unknown) => {
+      child.kill("SIGTERM");
+      await exited;
+      throw error;
+    })
+    .finally(() => clearTimeout(timer));
   const caFile = join(dataDir, "tls", "ca.pem");
   const agents: https.Agent[] = [];
   const ca = await readFile(caFile);
